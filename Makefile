@@ -1,0 +1,100 @@
+# One command per habit; `make` alone prints them. Nothing but Python 3.11+ is needed beforehand.
+
+PYTHON ?= python3
+BIN := .venv/bin
+UV = $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
+PYTEST_FLAGS ?=
+export STEADFLOW_SHARED ?= $(abspath ../shared)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format-check lint types imports wheel locks fmt lock kill bench soak docs screenshots clean \
+  compose-test test-tools python-version
+
+help: ## print this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/.stamp ## make the environment in .venv (again only when the locks changed)
+
+python-version:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "steadflow needs Python 3.11 or newer: say which with \`make PYTHON=/path/to/python\`" >&2; \
+	  exit 2; }
+
+.tools/uv/bin/uv: requirements/uv.txt | python-version
+	@echo "no uv in PATH: installing one into .tools"
+	@rm -rf .tools/uv
+	@$(PYTHON) -m venv .tools/uv 2>/dev/null \
+	  && .tools/uv/bin/python -m pip install --quiet --require-hashes -r requirements/uv.txt \
+	  || { rm -rf .tools/uv; \
+	       $(PYTHON) -m pip install --quiet --require-hashes --target .tools/uv -r requirements/uv.txt; } \
+	  || { echo "uv cannot be installed: this Python has neither venv nor pip, or no network" >&2; exit 2; }
+
+.venv/.stamp: requirements/dev.txt pyproject.toml | python-version
+	@command -v uv >/dev/null 2>&1 || $(MAKE) --no-print-directory .tools/uv/bin/uv
+	@$(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv
+	@$(UV) pip sync --python $(BIN)/python --require-hashes requirements/dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## start everything with sample traffic, open the live page; Ctrl-C ends it
+	@$(BIN)/steadflow demo --home .demo
+
+test: setup test-tools ## run all tests, on a real Kafka broker
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
+
+test-tools:
+	@sh tests/install-tools.sh
+
+check: setup format-check lint types imports locks wheel test ## everything that must hold before a merge
+
+format-check:
+	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run \`make fmt\`" >&2; exit 1; }
+
+lint:
+	@$(BIN)/ruff check --quiet .
+
+types:
+	@$(BIN)/mypy
+
+imports:
+	@$(BIN)/lint-imports
+
+locks:
+	@$(BIN)/python requirements/lock.py --check
+
+wheel:
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build --target wheel
+
+fmt: setup ## format the code and mend what the linter can
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+lock: setup ## lock dependencies and Kafka's jars again, after a change in pyproject.toml
+	@UV=$(UV) $(BIN)/python requirements/lock.py
+	@$(BIN)/python -m cli.jars
+
+RUNS ?= 50
+kill: setup ## kill processes at random RUNS times under load, and compare both stores
+	@rm -f dist/kill.md; mkdir -p dist
+	@STEADFLOW_KILL_RUNS=$(RUNS) STEADFLOW_KILL_TABLE=dist/kill.md \
+	  $(BIN)/pytest -s tests/faults/test_kill.py && cat dist/kill.md
+
+bench: setup ## measure the system beside goflow2 and nfcapd, under 10 minutes (QUICK=1: about 2)
+	@$(BIN)/python -m bench $(if $(QUICK),--quick)
+
+MINUTES ?= 30
+soak: setup ## run the whole system at a steady rate for MINUTES=30: is memory flat, are counts equal?
+	@$(BIN)/python -m bench.soak --minutes $(MINUTES)
+
+compose-test: setup ## bring the containers up, break them, compare both centrals, take them down
+	@$(BIN)/python -m tests.deploy.rehearsal
+
+screenshots: setup ## take the pictures of docs/screenshots again, in a quarter of an hour
+	@$(BIN)/python docs/screenshots.py
+
+docs: setup ## write the generated pages of docs/ again
+	@$(BIN)/python docs/generate.py
+
+clean: ## remove what was built, downloaded for the tools, and the demo's data
+	@rm -rf .venv .tools .demo dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
