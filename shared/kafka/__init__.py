@@ -1,0 +1,47 @@
+"""Kafka as steadflow uses it; types of aiokafka appear in this package only."""
+
+from shared.kafka.errors import (
+    KafkaAway,
+    PositionLost,
+    SendRefused,
+    SendTooLarge,
+    TopicRefused,
+    unbroken,
+)
+from shared.kafka.fenced import Fenced, FencedProducer
+from shared.kafka.producer import Headers, Producer, Sent
+from shared.kafka.pulse import Pulse
+from shared.kafka.reader import Reader, Record
+from shared.kafka.topics import (
+    PartitionFacts,
+    delete_records,
+    end_offsets,
+    ensure_topics,
+    first_partition_facts,
+    offsets_since,
+    partition_facts,
+)
+
+__all__ = [
+    "Fenced",
+    "FencedProducer",
+    "Headers",
+    "KafkaAway",
+    "PartitionFacts",
+    "PositionLost",
+    "Producer",
+    "Pulse",
+    "Reader",
+    "Record",
+    "SendRefused",
+    "SendTooLarge",
+    "Sent",
+    "TopicRefused",
+    "delete_records",
+    "end_offsets",
+    "ensure_topics",
+    "first_partition_facts",
+    "offsets_since",
+    "partition_facts",
+    "unbroken",
+]

@@ -1,0 +1,256 @@
+"""What a topic is now, and topics made where they are missing.
+
+aiokafka 0.14 speaks Metadata up to version 5, which has no topic ids: see `metadata.py`. Its admin
+client is experimental, and of no help while a cluster is starting: requests are sent directly.
+"""
+
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import errors as kafka_errors
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.admin import CreateTopicsRequest, DeleteRecordsRequest
+from aiokafka.protocol.offset import OffsetRequest, OffsetResetStrategy
+
+from shared.kafka.errors import (
+    PATIENCE_S,
+    REQUEST_TIMEOUT_S,
+    KafkaAway,
+    Result,
+    TopicRefused,
+    patiently,
+    unbroken,
+)
+from shared.kafka.metadata import MetadataRequest
+from shared.topics import Topic
+
+BROKERS_CHOICE = -1
+"""KIP-464: the broker's own default."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionFacts:
+    """One partition now: records from start_offset (inclusive) to end_offset (exclusive).
+
+    topic_id: UUID; a topic that was deleted and made again has another one.
+    """
+
+    topic_id: str
+    partition: int
+    start_offset: int
+    end_offset: int
+
+
+async def partition_facts(
+    bootstrap_servers: str, topic: str, *, patience_s: float = PATIENCE_S
+) -> list[PartitionFacts]:
+    """Return every partition of `topic` by number; an empty list when there is no such topic.
+
+    Raises KafkaAway, also when a partition has no leader for longer than `patience_s`.
+    """
+
+    async def ask() -> list[PartitionFacts]:
+        async with _client(bootstrap_servers, "steadflow-facts") as client:
+            return await _ask_facts(client, topic)
+
+    return await _asked(ask, patience_s)
+
+
+async def first_partition_facts(bootstrap_servers: str, topic: str) -> PartitionFacts:
+    """Return partition 0 of `topic`. Raises KafkaAway, also when there is no such topic."""
+    for fact in await partition_facts(bootstrap_servers, topic):
+        if fact.partition == 0:
+            return fact
+    raise KafkaAway(f"there is no topic {topic}")
+
+
+async def offsets_since(
+    bootstrap_servers: str, topic: str, since_ms: int, *, patience_s: float = PATIENCE_S
+) -> dict[int, int]:
+    """Return where to read each partition of `topic` from, to get all appended since `since_ms`.
+
+    That is its end when nothing was; empty when there is no such topic. since_ms: UTC, compared
+    with the records' timestamps. Raises KafkaAway.
+    """
+
+    async def ask() -> dict[int, int]:
+        async with _client(bootstrap_servers, "steadflow-since") as client:
+            # The ends first: what is appended meanwhile is then behind them.
+            found = {fact.partition: fact.end_offset for fact in await _ask_facts(client, topic)}
+            for leader, partitions in (await _ask_leaders(client, topic))[1].items():
+                since = await _offsets(client, leader, topic, partitions, since_ms)
+                found |= {number: offset for number, offset in since.items() if offset >= 0}
+            return found
+
+    return await _asked(ask, patience_s)
+
+
+async def end_offsets(
+    bootstrap_servers: str, topics: Iterable[str], *, patience_s: float = PATIENCE_S
+) -> dict[str, dict[int, int]]:
+    """Return where each topic's partitions end, by topic and number, asked over one connection.
+
+    Raises KafkaAway.
+    """
+    names = list(topics)
+
+    async def ask() -> dict[str, dict[int, int]]:
+        async with _client(bootstrap_servers, "steadflow-ends") as client:
+            return {
+                name: {fact.partition: fact.end_offset for fact in await _ask_facts(client, name)}
+                for name in names
+            }
+
+    return await _asked(ask, patience_s)
+
+
+async def delete_records(
+    bootstrap_servers: str, topic: str, *, before_offset: int, patience_s: float = PATIENCE_S
+) -> None:
+    """Let partition 0 of `topic` begin at `before_offset`. Raises KafkaAway."""
+
+    async def ask() -> None:
+        async with _client(bootstrap_servers, "steadflow-delete") as client:
+            for leader, partitions in (await _ask_leaders(client, topic))[1].items():
+                if 0 not in partitions:
+                    continue
+                request = DeleteRecordsRequest(
+                    [(topic, [(0, before_offset)])], int(REQUEST_TIMEOUT_S * 1000)
+                )
+                answer = await client.send(leader, request)
+                for _, parts in answer.topics:
+                    for _number, _low_watermark, error_code in parts:
+                        _raise_for(error_code)
+
+    await _asked(ask, patience_s)
+
+
+async def _asked(ask: Callable[[], Awaitable[Result]], patience_s: float) -> Result:
+    """Ask again while Kafka is away. Raises KafkaAway."""
+    return await patiently(lambda: unbroken(ask), patience_s)
+
+
+@contextlib.asynccontextmanager
+async def _client(bootstrap_servers: str, client_id: str) -> AsyncIterator[AIOKafkaClient]:
+    client = AIOKafkaClient(
+        bootstrap_servers=bootstrap_servers,
+        client_id=client_id,
+        request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
+    )
+    try:
+        await client.bootstrap()
+        yield client
+    finally:
+        await client.close()
+
+
+async def _ask_leaders(client: AIOKafkaClient, topic: str) -> tuple[str, dict[int, list[int]]]:
+    """Return the topic's id and the partitions of each leader; none when there is no topic."""
+    metadata = await client.send(client.get_random_node(), MetadataRequest(topic))
+    (found,) = metadata.found()
+    leaders: dict[int, list[int]] = {}
+    if found.error_code == kafka_errors.UnknownTopicOrPartitionError.errno:
+        return "", leaders
+    _raise_for(found.error_code)
+    for partition in found.partitions:
+        _raise_for(partition.error_code)
+        leaders.setdefault(partition.leader, []).append(partition.partition)
+    return str(uuid.UUID(bytes=found.topic_id)), leaders
+
+
+async def _ask_facts(client: AIOKafkaClient, topic: str) -> list[PartitionFacts]:
+    topic_id, leaders = await _ask_leaders(client, topic)
+    starts: dict[int, int] = {}
+    ends: dict[int, int] = {}
+    for leader, partitions in leaders.items():
+        starts |= await _offsets(client, leader, topic, partitions, OffsetResetStrategy.EARLIEST)
+        ends |= await _offsets(client, leader, topic, partitions, OffsetResetStrategy.LATEST)
+    return [
+        PartitionFacts(topic_id, partition, starts[partition], ends[partition])
+        for partition in sorted(starts)
+    ]
+
+
+async def _offsets(
+    client: AIOKafkaClient, leader: int, topic: str, partitions: list[int], which: int
+) -> dict[int, int]:
+    asked = [(topic, [(partition, which) for partition in partitions])]
+    answer = await client.send(leader, OffsetRequest(-1, 0, asked))
+    found: dict[int, int] = {}
+    for _, parts in answer.topics:
+        for partition, error_code, _timestamp, offset in parts:
+            _raise_for(error_code)
+            found[partition] = offset
+    return found
+
+
+def _raise_for(error_code: int) -> None:
+    if error_code != 0:
+        raise kafka_errors.for_code(error_code)()
+
+
+async def ensure_topics(
+    bootstrap_servers: str,
+    topics: Iterable[Topic],
+    *,
+    replication_factor: int = BROKERS_CHOICE,
+    patience_s: float = PATIENCE_S,
+) -> None:
+    """Make the topics that are missing and wait until each has its leaders.
+
+    replication_factor: left to the brokers' `default.replication.factor`, because whoever of us
+    comes first makes a topic: a setting of each service could only disagree.
+    A topic that is there is left as it is. Raises KafkaAway or TopicRefused.
+    """
+    wanted = list(topics)
+
+    async def make() -> None:
+        async with _client(bootstrap_servers, "steadflow-topics") as client:
+            await _make_missing(client, wanted, replication_factor)
+            for topic in wanted:
+                # A topic just made, or just deleted, may be there for one broker and not yet for
+                # another: asked for again, and made again where it is missing.
+                if not await _ask_facts(client, topic.name):
+                    raise kafka_errors.UnknownTopicOrPartitionError(topic.name)
+
+    await _asked(make, patience_s)
+
+
+async def _make_missing(
+    client: AIOKafkaClient, wanted: Sequence[Topic], replication_factor: int
+) -> None:
+    # Ask first: whoever may not make topics can still use those that are there.
+    names = [topic.name for topic in wanted]
+    metadata = await client.send(client.get_random_node(), MetadataRequest(*names))
+    present = {found.name for found in metadata.found() if found.error_code == 0}
+    nowhere: list[int] = []  # replicas are placed by the controller
+    missing = [
+        (topic.name, topic.partitions, replication_factor, nowhere, list(topic.configs.items()))
+        for topic in wanted
+        if topic.name not in present
+    ]
+    if missing:
+        request = CreateTopicsRequest(
+            create_topic_requests=missing,
+            timeout=int(REQUEST_TIMEOUT_S * 1000),
+            validate_only=False,
+        )
+        # Any node will do: KRaft brokers hand it on to the controller.
+        answer = await client.send(client.get_random_node(), request)
+        _check_made(answer.topic_errors)
+
+
+def _check_made(topic_errors: Iterable[tuple[Any, ...]]) -> None:
+    for name, code, *text in topic_errors:
+        error = kafka_errors.for_code(code)
+        # Another one of us may have made it between the question and the request.
+        if error in (kafka_errors.NoError, kafka_errors.TopicAlreadyExistsError):
+            continue
+        # Too few brokers now: those of a cluster that just started are fenced for a while.
+        away = (kafka_errors.NotControllerError, kafka_errors.InvalidReplicationFactorError)
+        if getattr(error, "retriable", False) or error in away:
+            raise error(f"topic {name}: {' '.join(map(str, text))}")
+        raise TopicRefused(f"topic {name}: {' '.join(map(str, text)) or error.__name__}")

@@ -1,0 +1,167 @@
+"""Events on topic `settings`: every change of a setting, by its natural key.
+
+The last event of a key is the setting; a tombstone (no value) takes it back to its default. Event
+schemas only grow: fields are added with a default, never changed or used for something else.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Final, TypeVar
+
+from shared.addresses import format_address, pack_address
+
+VERSION: Final = 1
+
+
+class SettingsEventError(ValueError):
+    """A record on `settings` that this release cannot read."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionSet:
+    """How long each level is kept, in whole days."""
+
+    raw_days: int
+    minute_days: int
+    hour_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExporterNamed:
+    """An exporter (16 address bytes) got a name."""
+
+    exporter: bytes
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceNamed:
+    """An interface got a name. speed_bps: bits per second, 0 unknown."""
+
+    exporter: bytes
+    if_index: int
+    name: str
+    speed_bps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRemoved:
+    """The setting of `key` is the default again."""
+
+    key: str
+
+
+SettingSet = RetentionSet | ExporterNamed | InterfaceNamed
+SettingsEvent = SettingSet | SettingRemoved
+
+RETENTION_KEY: Final = "retention"
+RAW_DAYS_MIN: Final = 4
+"""The log keeps 72 hours: rows that may be read again from it must not be dropped before."""
+DAYS_MAX: Final = 36_500
+NAME_CHARACTERS: Final = 255
+_KINDS: Final[dict[str, type[SettingSet]]] = {
+    "retention": RetentionSet,
+    "exporter": ExporterNamed,
+    "interface": InterfaceNamed,
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+def exporter_key(exporter: bytes) -> str:
+    """Return the key of an exporter's settings: `exporter/192.0.2.1`."""
+    return f"exporter/{format_address(exporter)}"
+
+
+def interface_key(exporter: bytes, if_index: int) -> str:
+    """Return the key of an interface's settings: `interface/192.0.2.1/3`."""
+    return f"interface/{format_address(exporter)}/{if_index}"
+
+
+def key_of(event: SettingsEvent) -> str:
+    """Return the natural key of `event`."""
+    match event:
+        case RetentionSet():
+            return RETENTION_KEY
+        case ExporterNamed(exporter):
+            return exporter_key(exporter)
+        case InterfaceNamed(exporter, if_index):
+            return interface_key(exporter, if_index)
+        case SettingRemoved(key):
+            return key
+
+
+def encode(event: SettingsEvent) -> tuple[bytes, bytes | None]:
+    """Return key and value of the Kafka record; the value of a removal is a tombstone."""
+    key = key_of(event).encode()
+    if isinstance(event, SettingRemoved):
+        return key, None
+    fields = {
+        name: format_address(value) if isinstance(value, bytes) else value
+        for name, value in asdict(event).items()
+    }
+    text = {"v": VERSION, "kind": _NAMES[type(event)], **fields}
+    return key, json.dumps(text, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def decode(key: bytes | None, value: bytes | None) -> SettingsEvent:
+    """Return the event of a record; an empty value is a tombstone. Raises SettingsEventError."""
+    try:
+        name = (key or b"").decode()
+        if not name.isprintable() or not name:
+            raise SettingsEventError("a record without a key, or with none of text")
+        if not value:
+            return SettingRemoved(name)
+        fields = json.loads(value)
+        version, kind = fields["v"], fields["kind"]
+        if version != VERSION:
+            raise SettingsEventError(f"{name}: version {version} is not {VERSION}")
+        event = _read(_KINDS[kind], fields)
+    except SettingsEventError:
+        raise
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise SettingsEventError(f"not an event: {error!r}") from error
+    if key_of(event) != name:
+        raise SettingsEventError(f"{name}: the value is of {key_of(event)}")
+    if problem := _out_of_bounds(event):
+        raise SettingsEventError(f"{name}: {problem}")
+    return event
+
+
+def _out_of_bounds(event: SettingSet) -> str:
+    """Return what no reader may take over, or nothing.
+
+    Wider than what the API takes, so that a later release may allow more; but no day of data may
+    go for a slip, and no database refuse what every central will read again.
+    """
+    match event:
+        case RetentionSet(raw_days, minute_days, hour_days):
+            if not RAW_DAYS_MIN <= raw_days <= minute_days <= hour_days <= DAYS_MAX:
+                return f"retention of {raw_days}, {minute_days}, {hour_days} days"
+        case ExporterNamed(_, name):
+            return _no_name(name)
+        case InterfaceNamed(_, if_index, name, speed_bps):
+            if not 0 <= if_index < 1 << 32 or not 0 <= speed_bps < 1 << 63:
+                return f"interface {if_index} of {speed_bps} bit/s"
+            return _no_name(name)
+    return ""
+
+
+def _no_name(name: str) -> str:
+    is_text = not any(ord(each) < 0x20 or 0xD800 <= ord(each) < 0xE000 for each in name)
+    return "" if is_text and 0 < len(name) <= NAME_CHARACTERS else f"name {name[:40]!r}"
+
+
+Set = TypeVar("Set", bound=SettingSet)
+
+
+def _read(kind: type[Set], fields: dict[str, Any]) -> Set:  # Any: JSON, checked here.
+    values: dict[str, Any] = {}
+    for name, annotation in kind.__annotations__.items():
+        if name not in fields:
+            continue
+        value = fields[name]
+        wanted = str if annotation in (bytes, str) else int
+        if type(value) is not wanted:
+            raise SettingsEventError(f"{name} is no {wanted.__name__}")
+        values[name] = pack_address(str(value)) if annotation is bytes else value
+    return kind(**values)
