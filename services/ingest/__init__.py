@@ -1,0 +1,1 @@
+"""The collector: datagrams in, flow records on Kafka out."""

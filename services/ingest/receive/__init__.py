@@ -1,0 +1,1 @@
+"""Receiving: datagrams from the socket to the spool, by a process that does nothing else."""

@@ -1,0 +1,1 @@
+"""The spool: datagrams in numbered records on disk, between receiver and decoder."""
