@@ -1,0 +1,1 @@
+"""The central: projects flows into its own store and answers questions about them."""

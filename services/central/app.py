@@ -1,0 +1,415 @@
+"""The central's process: opens store, metadata and HTTP, runs the loops, stops in reverse."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+from fastapi import FastAPI, Response
+from prometheus_client import CONTENT_TYPE_LATEST, ProcessCollector, generate_latest
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from services.central.api import Sources, report_router, state_router
+from services.central.applier import Applier
+from services.central.body_limit import BodyLimit
+from services.central.collectors.api import collectors_router
+from services.central.collectors.collectors_log import CollectorsLog
+from services.central.config import CentralConfig
+from services.central.live.api import Subscribers, live_router
+from services.central.live.live_view import LiveView
+from services.central.metadata.database import MetadataUrlError, migrate, open_database
+from services.central.metadata.hints import Hints
+from services.central.metadata.settings_tables import SettingsTables
+from services.central.metrics import PREFIX, CentralMetrics, FreshnessCollector
+from services.central.open_files import allow_open_files
+from services.central.problems import add_problems
+from services.central.project import Projection
+from services.central.roles.api import add_passed_on, roles_router, to_primary
+from services.central.roles.duties import RolesTopics
+from services.central.roles.notifier import Notifier
+from services.central.roles.part import Clocks, Progress, RolesPart
+from services.central.settings import SettingsLog
+from services.central.settings_api import authorization, settings_router
+from services.central.store.errors import StoreAway
+from services.central.store.flow_store import FlowStore
+from services.central.store.purposes import Limits
+from shared.config import ConfigError
+from shared.disk_metrics import DiskCollector
+from shared.health import Health, health_router
+from shared.health_metrics import HealthCollector
+from shared.http import http_server, listen
+from shared.http_metrics import HttpMetrics
+from shared.kafka import end_offsets
+from shared.settings_events import RetentionSet
+from shared.tasks import end_task
+from shared.token import configured_token
+from shared.topics import (
+    COLLECTORS,
+    FLOWS,
+    HA_HISTORY,
+    HA_LOG,
+    HA_ROLES,
+    OUTBOX,
+    RATES,
+    SETTINGS,
+    Outgoing,
+    Topic,
+)
+
+log = logging.getLogger(__name__)
+
+ROLES_TOPICS = RolesTopics(log=HA_LOG, roles=HA_ROLES, history=HA_HISTORY, outbox=OUTBOX)
+STOP_TIMEOUT_S = 5
+INSERT_S = 10.0
+"""A store that has been at one step for so long is stuck."""
+
+
+@dataclass(frozen=True, slots=True)
+class Central:
+    """All parts of a running central, open; `close` closes them."""
+
+    config: CentralConfig
+    store: FlowStore
+    database: Engine
+    health: Health
+    metrics: CentralMetrics
+    applier: Applier
+    projection: Projection
+    settings_tables: SettingsTables
+    settings: SettingsLog
+    collectors: CollectorsLog
+    live: LiveView
+    subscribers: Subscribers
+    roles: RolesPart
+    notifier: Notifier
+    reports: ThreadPoolExecutor
+    retention: Callable[[], RetentionSet]
+    token: str | None
+
+    def close(self) -> None:
+        """Close store and database; the loops have ended before."""
+        self.reports.shutdown(cancel_futures=True)
+        self.store.close()
+        self.database.dispose()
+
+
+def now_ms() -> int:
+    """Return the wall clock, ms, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def open_central(
+    config: CentralConfig,
+    *,
+    flows: Topic = FLOWS,
+    settings_topic: Topic = SETTINGS,
+    rates: Topic = RATES,
+    collectors_topic: Topic = COLLECTORS,
+    roles_topics: RolesTopics = ROLES_TOPICS,
+    url: str = "",
+    before_step: Callable[[str], None] = lambda step: None,
+) -> Central:
+    """Open store and metadata, bring their tables to this release, and build the rest.
+
+    Raises ConfigError with one sentence where something cannot work. The topics: tests take some
+    of their own. url: where it listens, unless the setting says otherwise. before_step: as of
+    `Applier`.
+    """
+    token = configured_token(config.token_file)
+    database = _open_database(config)
+    try:
+        store = _open_store(config)
+    except BaseException:
+        database.dispose()
+        raise
+    metrics = CentralMetrics()
+    health = Health("kafka", "settings")
+    hints = Hints(database, flows.name)
+    tables = SettingsTables(database, settings_topic.name)
+    applier = Applier(store, hints, metrics=metrics, health=health, before_step=before_step)
+    applier.load()
+    _watch(metrics, config, health, applier)
+    defaults = RetentionSet(config.raw_days, config.minute_days, config.hour_days)
+
+    def retention() -> RetentionSet:
+        return tables.retention() or defaults
+
+    async def write_setting(key: bytes, value: bytes | None) -> int:
+        (sent,) = await roles.commit([Outgoing(settings_topic.name, key, value)])
+        return sent.offset
+
+    settings = SettingsLog(
+        tables,
+        bootstrap_servers=config.bootstrap_servers,
+        topic=settings_topic,
+        client_id=f"{config.name}-settings",
+        write=write_setting,
+        metrics=metrics,
+        health=health,
+        now_ms=now_ms,
+        wait_s=config.settings_wait_s,
+    )
+    projection = Projection(
+        applier,
+        bootstrap_servers=config.bootstrap_servers,
+        topic=flows,
+        client_id=config.name,
+        metrics=metrics,
+        health=health,
+        now_ms=now_ms,
+        monotonic_s=time.monotonic,
+        # Until the settings are read a longer retention may be missing: then nothing is dropped.
+        retention=lambda: retention() if settings.is_complete else None,
+    )
+
+    def progress() -> Progress:
+        lag = projection.lag()
+        # Waiting for Kafka is no reason: everybody waits then.
+        is_working = projection.step_s < INSERT_S
+        is_well = not {"store", "metadata", "schema"} & health.reasons.keys()
+        return Progress(
+            position=sum(applier.positions.values()),
+            lag_records=None if lag is None else lag[0],
+            lag_s=None if lag is None else lag[1],
+            is_fit=is_working and is_well,
+        )
+
+    async def catch_up() -> None:
+        ends = await end_offsets(config.bootstrap_servers, [flows.name, settings_topic.name])
+        await projection.reached(ends[flows.name])
+        await settings.reached(ends[settings_topic.name].get(0, 0))
+
+    roles = RolesPart(
+        config.bootstrap_servers,
+        node=config.name,
+        boot_id=config.boot_id,
+        url=config.url or url,
+        priority=config.priority,
+        topics=roles_topics,
+        progress=progress,
+        catch_up=catch_up,
+        clocks=Clocks(now_ms, lambda: time.clock_gettime(time.CLOCK_BOOTTIME)),
+        health=health,
+        metrics=metrics.roles,
+    )
+    webhook_url = config.webhook_url
+    collectors = CollectorsLog(
+        bootstrap_servers=config.bootstrap_servers,
+        topic=collectors_topic,
+        client_id=f"{config.name}-collectors",
+        metrics=metrics.collectors,
+        now_ms=now_ms,
+    )
+    live = LiveView(
+        app_id=f"{config.name}-live",
+        bootstrap_servers=config.bootstrap_servers,
+        topic=rates,
+        metrics=metrics.live,
+        health=health,
+        now_ms=now_ms,
+        monotonic_s=time.monotonic,
+    )
+    return Central(
+        config=config,
+        store=store,
+        database=database,
+        health=health,
+        metrics=metrics,
+        applier=applier,
+        projection=projection,
+        settings_tables=tables,
+        settings=settings,
+        collectors=collectors,
+        live=live,
+        subscribers=Subscribers(live, metrics.live),
+        roles=roles,
+        notifier=Notifier(
+            roles, webhook_url=None if webhook_url is None else webhook_url.get_secret_value()
+        ),
+        reports=ThreadPoolExecutor(config.report_clients, thread_name_prefix="report"),
+        retention=retention,
+        token=token,
+    )
+
+
+def _watch(
+    metrics: CentralMetrics, config: CentralConfig, health: Health, applier: Applier
+) -> None:
+    """Show what is not counted but asked: health, disk, freshness, this process."""
+    ProcessCollector(registry=metrics.registry)
+    metrics.registry.register(HealthCollector(PREFIX, health))
+    metrics.registry.register(DiskCollector(PREFIX, {"data": config.data_dir}))
+    metrics.registry.register(FreshnessCollector(lambda: applier.state.streams.values()))
+
+
+def create_app(central: Central, *, pages: bool = False) -> FastAPI:
+    """Return the HTTP side of `central`; it runs no loop.
+
+    pages: with the web pages, which a process can have once.
+    """
+    app = FastAPI(
+        title="steadflow central",
+        version="1",
+        summary="What the network's exporters reported, counted exactly once.",
+    )
+    add_problems(app)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(HttpMetrics, histogram=central.metrics.http)
+    sources = Sources(
+        store=central.store,
+        database=central.database,
+        settings=central.settings_tables,
+        applier=central.applier,
+        projection=central.projection,
+        reports=central.reports,
+        line=asyncio.Semaphore(central.config.report_clients),
+        retention=central.retention,
+        now_ms=now_ms,
+    )
+    app.include_router(report_router(sources))
+    app.include_router(state_router(sources))
+    app.include_router(collectors_router(central.collectors, now_ms))
+    authorized = authorization(central.token)
+    app.include_router(
+        settings_router(
+            central.settings_tables,
+            central.settings,
+            retention=central.retention,
+            before_change=[authorized, to_primary(central.roles)],
+        )
+    )
+    app.include_router(
+        roles_router(central.roles, registries=central.config.registries, authorized=authorized)
+    )
+    add_passed_on(app)
+    if central.config.live:
+        app.include_router(live_router(central.live, central.subscribers, now_ms))
+    app.include_router(health_router(central.health))
+
+    @app.get("/metrics", tags=["health"], summary="Prometheus metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(central.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    if pages:
+        # NiceGUI takes a second to import, and who only checks the configuration needs none of it.
+        from services.central.pages.desk import Desk
+        from services.central.pages.mount import mount_pages
+
+        desk = Desk(
+            sources,
+            central.health,
+            name=central.config.name,
+            raw_at_once=central.config.report_clients - 1,
+            export_address=central.config.export_address,
+            heard_collectors=central.collectors.known,
+            roles=central.roles,
+            live=central.live.snapshot if central.config.live else None,
+        )
+        mount_pages(app, desk)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def running(central: Central) -> AsyncIterator[asyncio.Task[None]]:
+    """Run the loops; the task ends only by an exception, where the fault is ours."""
+
+    async def roles() -> None:
+        # Who is busy with its own start must not become primary: it would look dead.
+        if central.config.live:
+            await central.live.warmed.wait()
+        await central.roles.run()
+
+    async def loops() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(central.projection.run())
+            group.create_task(central.settings.run())
+            group.create_task(central.collectors.run())
+            group.create_task(roles())
+            group.create_task(central.notifier.run())
+            if central.config.live:
+                group.create_task(central.live.run())
+
+    task = asyncio.create_task(loops())
+    try:
+        yield task
+    finally:
+        await end_task(task)
+
+
+async def serve(config: CentralConfig) -> None:
+    """Run a central until SIGTERM or SIGINT. Raises what a loop of ours failed with."""
+    listener = listen(config.http_host, config.http_port)
+    host, port = listener.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    central = await asyncio.to_thread(partial(open_central, config, url=url))
+    try:
+        server = http_server(create_app(central, pages=True), stop_s=STOP_TIMEOUT_S)
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with running(central) as loops:
+            log.info("central starts name=%s url=%s", config.name, url)
+            answering = asyncio.create_task(server.serve(sockets=[listener]))
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait([answering, stopping, loops], return_when=asyncio.FIRST_COMPLETED)
+            central.subscribers.end()
+            server.should_exit = True
+            stopping.cancel()
+            await answering
+        if loops.done() and not loops.cancelled() and (error := loops.exception()):
+            raise error
+    finally:
+        listener.close()
+        await asyncio.to_thread(central.close)
+
+
+def run(config: CentralConfig) -> int:
+    """Run a central; the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    allow_open_files()
+    asyncio.run(serve(config))
+    return 0
+
+
+def check(config: CentralConfig) -> None:
+    """Open everything and close it again. Raises ConfigError."""
+    open_central(config).close()
+
+
+def _open_database(config: CentralConfig) -> Engine:
+    try:
+        config.data_dir.mkdir(parents=True, exist_ok=True)
+        database = open_database(config.metadata_place)
+        migrate(database)
+    except OSError as error:
+        raise ConfigError(f"setting data_dir: {config.data_dir}: {error.strerror}") from error
+    except MetadataUrlError as error:
+        raise ConfigError(f"setting metadata_url: {error}") from error
+    except DBAPIError as error:
+        text = str(error.orig).strip().partition("\n")[0]
+        raise ConfigError(f"the metadata database cannot be opened: {text}") from error
+    return database
+
+
+def _open_store(config: CentralConfig) -> FlowStore:
+    limits = Limits(
+        reports=config.report_clients,
+        execution_s=config.report_timeout_s,
+        memory_bytes=config.report_memory_bytes,
+    )
+    try:
+        store = FlowStore.open(config.store_place, limits=limits)
+    except StoreAway as error:
+        raise ConfigError(str(error).partition("\n")[0]) from error
+    try:
+        store.migrate()
+    except BaseException:
+        store.close()
+        raise
+    return store

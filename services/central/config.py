@@ -1,0 +1,143 @@
+"""Settings of the central."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class CentralConfig(BaseSettings):
+    """Settings of one central. Where names and retention come from users, they are events."""
+
+    model_config = SettingsConfigDict(env_prefix="STEADFLOW_CENTRAL_", extra="forbid", frozen=True)
+
+    name: str = Field(
+        "central-a",
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="Name of this central, unique in the cluster.",
+    )
+    boot_id: str = Field(
+        "",
+        pattern=r"^[0-9a-f]{0,16}$",
+        description="Name of this life of the process, another one at each start, by which whoever "
+        "started it can tell that it ended; made at random when empty.",
+    )
+    data_dir: Path = Field(
+        Path("central-a"),
+        description="Folder of the embedded store (`store/`) and database (`metadata.db`). It "
+        "belongs to one process at a time.",
+    )
+    store_url: SecretStr | None = Field(
+        None,
+        description="ClickHouse server (`https://user:password@host:8443/database`) instead of "
+        "the embedded store.",
+    )
+    metadata_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL (`postgresql://user:password@host/database`) instead of SQLite.",
+    )
+    bootstrap_servers: str = Field(
+        "127.0.0.1:9092",
+        min_length=1,
+        description="Kafka brokers to begin with, `host:port` separated by commas.",
+    )
+    http_host: str = Field("127.0.0.1", description="Address of the API.")
+    http_port: int = Field(
+        8080, ge=0, le=65_535, description="TCP port of the API; 0 takes any free one."
+    )
+    url: str = Field(
+        "",
+        max_length=200,
+        description="Where others reach this API, `http://host:port`; by default the address it "
+        "listens on.",
+    )
+    priority: int = Field(
+        100, ge=0, le=1_000, description="Who becomes primary first: the lowest number."
+    )
+    registry_urls: str = Field(
+        "",
+        max_length=1_000,
+        description="Registries, `http://host:port` separated by commas, to which a switchover, "
+        "failover, pause or resume asked here is passed on.",
+    )
+    webhook_url: SecretStr | None = Field(
+        None, description="Gets a POST with JSON for each notice, a takeover for one."
+    )
+    export_address: str = Field(
+        ":2055",
+        max_length=300,
+        description="Where routers export to, `host:port`, as the pages tell; without host it is "
+        "the one that the browser used.",
+    )
+    token_file: Path | None = Field(
+        None,
+        description="File (mode 600) with the bearer token that every change needs. Without it "
+        "nothing can be changed through the API.",
+    )
+    report_clients: int = Field(
+        2, ge=1, le=32, description="Reports that run at once; others wait in line."
+    )
+    report_timeout_s: int = Field(
+        30, ge=1, le=3600, description="Longest time of one report, in seconds."
+    )
+    report_memory_bytes: int = Field(
+        2_000_000_000, ge=100_000_000, description="Most memory of one report, in bytes."
+    )
+    # The log keeps 72 hours: rows that may still be read again from it must not be dropped, or
+    # they would come back as new ones once the metadata database is lost.
+    raw_days: int = Field(
+        7,
+        ge=4,
+        le=3650,
+        description="Days of raw flow records, unless the setting `retention` says otherwise.",
+    )
+    minute_days: int = Field(
+        30,
+        ge=4,
+        le=3650,
+        description="Days of sums per minute, unless the setting `retention` says otherwise.",
+    )
+    hour_days: int = Field(
+        730,
+        ge=4,
+        le=36_500,
+        description="Days of sums per hour, unless the setting `retention` says otherwise.",
+    )
+    settings_wait_s: float = Field(
+        10.0,
+        gt=0,
+        le=300,
+        description="How long a change waits until it was read back from Kafka, in seconds.",
+    )
+
+    live: bool = Field(
+        True,
+        description="Whether rates of the last seconds and minutes are kept in memory, from topic "
+        "`rates`: for the page and `/api/v1/live`.",
+    )
+
+    @model_validator(mode="after")
+    def _levels_last_longer(self) -> Self:
+        if not self.raw_days <= self.minute_days <= self.hour_days:
+            raise ValueError("raw_days <= minute_days <= hour_days must hold")
+        return self
+
+    @property
+    def registries(self) -> tuple[str, ...]:
+        """The URLs in `registry_urls`."""
+        return tuple(filter(None, (each.strip() for each in self.registry_urls.split(","))))
+
+    @property
+    def store_place(self) -> str:
+        """The store's URL, or its folder."""
+        if self.store_url is not None:
+            return self.store_url.get_secret_value()
+        return str(self.data_dir.absolute() / "store")
+
+    @property
+    def metadata_place(self) -> str:
+        """The URL of the metadata database."""
+        if self.metadata_url is not None:
+            return self.metadata_url.get_secret_value()
+        return f"sqlite:///{self.data_dir.absolute() / 'metadata.db'}"

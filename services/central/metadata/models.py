@@ -1,0 +1,99 @@
+"""The tables of the metadata database.
+
+64-bit numbers without a sign do not fit a BIGINT: a stream is 16 hex digits, and the numbers of a
+stream stay far below 2^63. Addresses are text as people write them. Times are ms, UTC.
+"""
+
+from sqlalchemy import BigInteger, Boolean, Integer, MetaData, String
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """All tables; constraints have the same names on every engine."""
+
+    metadata = MetaData(naming_convention={"pk": "pk_%(table_name)s", "ix": "ix_%(table_name)s"})
+
+
+class PositionRow(Base):
+    """Next offset of a partition of `flows`: a hint, written after the data."""
+
+    __tablename__ = "positions"
+    topic: Mapped[str] = mapped_column(String(249), primary_key=True)
+    partition: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    topic_id: Mapped[str] = mapped_column(String(36))
+    next_offset: Mapped[int] = mapped_column(BigInteger)
+
+
+class StreamRow(Base):
+    """How far a stream is applied: a hint, written after the data."""
+
+    __tablename__ = "streams"
+    stream: Mapped[str] = mapped_column(String(16), primary_key=True)
+    worker: Mapped[str] = mapped_column(String(255))
+    partition: Mapped[int] = mapped_column(Integer)
+    started_at_ms: Mapped[int] = mapped_column(BigInteger)
+    last: Mapped[int] = mapped_column(BigInteger)
+    minutes_until_ms: Mapped[int] = mapped_column(BigInteger)
+    hours_until_ms: Mapped[int] = mapped_column(BigInteger)
+    ended: Mapped[bool] = mapped_column(Boolean)
+    listed: Mapped[bool] = mapped_column(Boolean)
+    newest_ms: Mapped[int] = mapped_column(BigInteger)
+    appended_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class SettingsPositionRow(Base):
+    """Next offset of `settings`, written in the transaction of the settings themselves."""
+
+    __tablename__ = "settings_position"
+    topic: Mapped[str] = mapped_column(String(249), primary_key=True)
+    topic_id: Mapped[str] = mapped_column(String(36))
+    next_offset: Mapped[int] = mapped_column(BigInteger)
+    read_at_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class RetentionRow(Base):
+    """The retention setting; one row, or none for the defaults."""
+
+    __tablename__ = "setting_retention"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    raw_days: Mapped[int] = mapped_column(Integer)
+    minute_days: Mapped[int] = mapped_column(Integer)
+    hour_days: Mapped[int] = mapped_column(Integer)
+
+
+class ExporterNameRow(Base):
+    """The name of an exporter."""
+
+    __tablename__ = "setting_exporters"
+    exporter: Mapped[str] = mapped_column(String(45), primary_key=True)
+    name: Mapped[str] = mapped_column(String(255))
+
+
+class InterfaceNameRow(Base):
+    """Name and speed of an interface."""
+
+    __tablename__ = "setting_interfaces"
+    exporter: Mapped[str] = mapped_column(String(45), primary_key=True)
+    if_index: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(String(255))
+    speed_bps: Mapped[int] = mapped_column(BigInteger)
+
+
+class ExporterSeenRow(Base):
+    """An exporter and export version that sent flows."""
+
+    __tablename__ = "exporters_seen"
+    exporter: Mapped[str] = mapped_column(String(45), primary_key=True)
+    export_version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    first_seen_ms: Mapped[int] = mapped_column(BigInteger)
+    last_seen_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class InterfaceSeenRow(Base):
+    """An interface that flows named."""
+
+    __tablename__ = "interfaces_seen"
+    exporter: Mapped[str] = mapped_column(String(45), primary_key=True)
+    if_index: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    first_seen_ms: Mapped[int] = mapped_column(BigInteger)
+    last_seen_ms: Mapped[int] = mapped_column(BigInteger)

@@ -1,0 +1,148 @@
+"""The tables of the settings, written only from events on `settings` as they are read back."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, delete, select
+from sqlalchemy.orm import Session
+
+from services.central.metadata.database import to_write
+from services.central.metadata.models import (
+    ExporterNameRow,
+    InterfaceNameRow,
+    RetentionRow,
+    SettingsPositionRow,
+)
+from shared.addresses import format_address, pack_address
+from shared.settings_events import (
+    RETENTION_KEY,
+    ExporterNamed,
+    InterfaceNamed,
+    RetentionSet,
+    SettingRemoved,
+    SettingsEvent,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsPosition:
+    """Next offset of `settings`. read_at_ms: when the log was last read to there, UTC."""
+
+    topic_id: str
+    next_offset: int
+    read_at_ms: int
+
+
+class SettingsTables:
+    """The settings as they are now. Blocking, but for `retention`."""
+
+    def __init__(self, engine: Engine, topic: str) -> None:
+        """Keep the settings that come from `topic`."""
+        self._engine = engine
+        self._topic = topic
+        with Session(engine) as session:
+            self._retention = _retention_in(session)
+
+    def position(self) -> SettingsPosition | None:
+        """Return where reading goes on; None before the first time."""
+        with Session(self._engine) as session:
+            row = session.get(SettingsPositionRow, self._topic)
+            if row is None:
+                return None
+            return SettingsPosition(row.topic_id, row.next_offset, row.read_at_ms)
+
+    def apply(
+        self,
+        events: Iterable[SettingsEvent],
+        position: SettingsPosition,
+        *,
+        from_nothing: bool = False,
+    ) -> None:
+        """Write `events` and the offset after them in one transaction.
+
+        from_nothing: the events are all there are; what stood before is gone.
+        """
+        with Session(to_write(self._engine)) as session, session.begin():
+            if from_nothing:
+                for table in (RetentionRow, ExporterNameRow, InterfaceNameRow):
+                    session.execute(delete(table))
+            for event in events:
+                _write(session, event)
+            session.merge(
+                SettingsPositionRow(
+                    topic=self._topic,
+                    topic_id=position.topic_id,
+                    next_offset=position.next_offset,
+                    read_at_ms=position.read_at_ms,
+                )
+            )
+            retention = _retention_in(session)
+        self._retention = retention
+
+    def retention(self) -> RetentionSet | None:
+        """Return the retention setting; None: the configured defaults hold. Does not block."""
+        return self._retention
+
+    def exporters(self) -> Sequence[ExporterNamed]:
+        """Return all named exporters."""
+        with Session(self._engine) as session:
+            rows = session.scalars(select(ExporterNameRow).order_by(ExporterNameRow.exporter))
+            return [ExporterNamed(pack_address(row.exporter), row.name) for row in rows]
+
+    def interfaces(self) -> Sequence[InterfaceNamed]:
+        """Return all named interfaces."""
+        with Session(self._engine) as session:
+            rows = session.scalars(
+                select(InterfaceNameRow).order_by(
+                    InterfaceNameRow.exporter, InterfaceNameRow.if_index
+                )
+            )
+            return [
+                InterfaceNamed(pack_address(row.exporter), row.if_index, row.name, row.speed_bps)
+                for row in rows
+            ]
+
+
+def _retention_in(session: Session) -> RetentionSet | None:
+    row = session.get(RetentionRow, 1)
+    return None if row is None else RetentionSet(row.raw_days, row.minute_days, row.hour_days)
+
+
+def _write(session: Session, event: SettingsEvent) -> None:
+    match event:
+        case RetentionSet(raw_days, minute_days, hour_days):
+            session.merge(
+                RetentionRow(id=1, raw_days=raw_days, minute_days=minute_days, hour_days=hour_days)
+            )
+        case ExporterNamed(exporter, name):
+            session.merge(ExporterNameRow(exporter=format_address(exporter), name=name))
+        case InterfaceNamed(exporter, if_index, name, speed_bps):
+            session.merge(
+                InterfaceNameRow(
+                    exporter=format_address(exporter),
+                    if_index=if_index,
+                    name=name,
+                    speed_bps=speed_bps,
+                )
+            )
+        case SettingRemoved(key):
+            _remove(session, key)
+
+
+def _remove(session: Session, key: str) -> None:
+    """Delete the setting of `key`; a kind of a newer release is no setting here."""
+    kind, _, rest = key.partition("/")
+    if key == RETENTION_KEY:
+        session.execute(delete(RetentionRow))
+    elif kind == "exporter":
+        session.execute(delete(ExporterNameRow).where(ExporterNameRow.exporter == rest))
+    elif kind == "interface":
+        exporter, _, if_index = rest.rpartition("/")
+        # A key is whatever somebody wrote to the topic.
+        if if_index.isascii() and if_index.isdigit() and len(if_index) <= 10:
+            session.execute(
+                delete(InterfaceNameRow).where(
+                    InterfaceNameRow.exporter == exporter,
+                    InterfaceNameRow.if_index == int(if_index),
+                )
+            )

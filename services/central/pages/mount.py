@@ -1,0 +1,144 @@
+"""Puts the pages onto the central's HTTP server, beside its API."""
+
+from collections.abc import Callable
+from hashlib import sha256
+from http import HTTPStatus
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exception_handlers import http_exception_handler
+from nicegui import app as pages_app
+from nicegui import core, run, ui
+from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
+from starlette.types import Scope
+
+from services.central.pages.desk import Desk
+from services.central.pages.exporter_page import exporter_page
+from services.central.pages.host_page import host_page
+from services.central.pages.interface_page import interface_page
+from services.central.pages.overview import overview
+from services.central.pages.path_parts import INDEX_MAX, read_address, read_index
+from services.central.pages.problem_page import broken, not_found, shown
+
+STATIC = Path(__file__).parent / "static"
+ASSETS = "/_steadflow"
+_PAGES = ("/exporters/", "/hosts/")
+_OURS = (*_PAGES, "/_nicegui", f"{ASSETS}/")
+_EXACTLY = ("/", "/favicon.ico")
+
+RECONNECT_S = 10.0
+"""How long a tab that lost its connection may come back to the page it had."""
+HISTORY = 100
+"""Messages kept for that."""
+
+Page = Callable[..., None]
+
+
+def mount_pages(app: FastAPI, desk: Desk) -> None:
+    """Serve the pages from `app`; once per process, as NiceGUI has one application per process.
+
+    No cookie and no storage is used, so there is no secret to keep.
+    """
+    _add_routes(desk)
+    pages_app.add_static_files(ASSETS, STATIC, max_cache_age=365 * 86_400)
+    ui.add_head_html(_head(), shared=True)
+    ui.add_body_html((STATIC / "first.html").read_text(), shared=True)
+    accept_origins()
+    run.process_pool_start_method = "spawn"
+    ui.run_with(
+        app,
+        title="steadflow",
+        favicon=STATIC / "favicon.svg",
+        dark=None,
+        language="en-US",
+        binding_refresh_interval=None,
+        reconnect_timeout=RECONNECT_S,
+        message_history_length=HISTORY,
+        tailwind=False,
+        show_welcome_message=False,
+    )
+    # What is no page stays the API's to answer, unknown addresses too.
+    mounted = app.router.routes[-1]
+    assert isinstance(mounted, Mount)
+    app.router.routes[-1] = PagesOnly("/", app=mounted.app)
+
+
+def accept_origins(*, of_others: bool = False) -> None:
+    """Let pages of this server alone connect to it.
+
+    A page of another origin must not read the numbers through the browser of who may see them.
+    of_others: only a negative control lets them.
+    """
+    # None means the server's own origin.
+    core.sio.eio.cors_allowed_origins = "*" if of_others else None
+
+
+class PagesOnly(Mount):
+    """Mounts the pages' application, and leaves every other address to the API."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match the addresses of pages and of what they need, alone."""
+        path = scope.get("path", "")
+        if path not in _EXACTLY and not path.startswith(_OURS):
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
+def _add_routes(desk: Desk) -> None:
+    def missing(sentence: str) -> Response:
+        return not_found(sentence, head=_head(), central=desk.name)
+
+    @ui.page("/")
+    def _overview(request: Request) -> None:
+        overview(desk, request)
+
+    @ui.page("/exporters/{address}")
+    def _exporter(request: Request, address: str) -> Response | None:
+        if (exporter := read_address(address)) is None:
+            return missing(f"“{shown(address)}” is no IP address, so it is no exporter.")
+        exporter_page(desk, request, exporter)
+        return None
+
+    @ui.page("/exporters/{address}/interfaces/{index}")
+    def _interface(request: Request, address: str, index: str) -> Response | None:
+        exporter, number = read_address(address), read_index(index)
+        if exporter is None:
+            return missing(f"“{shown(address)}” is no IP address, so it is no exporter.")
+        if number is None:
+            return missing(f"“{shown(index)}” is no ifIndex, which is a number up to {INDEX_MAX}.")
+        interface_page(desk, request, exporter, number)
+        return None
+
+    @ui.page("/hosts/{address}")
+    def _host(request: Request, address: str) -> Response | None:
+        if (host := read_address(address)) is None:
+            return missing(f"“{shown(address)}” is no IP address, so it is no host.")
+        host_page(desk, request, host)
+        return None
+
+    async def unknown(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if request.url.path.startswith(_PAGES):
+            return missing(f"There is no page at {shown(request.url.path)}.")
+        return await http_exception_handler(request, error)
+
+    async def failed(request: Request, error: Exception) -> Response:
+        # The server logs it with its traceback, which is nobody's to see but the operator's.
+        return broken(head=_head(), central=desk.name)
+
+    pages_app.add_exception_handler(HTTPStatus.NOT_FOUND, unknown)
+    pages_app.add_exception_handler(Exception, failed)
+
+
+def _head() -> str:
+    def asset(name: str) -> str:
+        digest = sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+        return f"{ASSETS}/{name}?{digest}"
+
+    return (
+        '<meta name="referrer" content="same-origin">'
+        f'<link rel="stylesheet" href="{asset("steadflow.css")}">'
+        f'<link rel="stylesheet" href="{asset("detail.css")}">'
+        f'<script src="{asset("steadflow.js")}"></script>'
+    )

@@ -1,0 +1,89 @@
+"""What a panel is: questions of one loading, and the element that shows their answers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from services.central.pages.desk import Answer, Facts, Question
+from services.central.pages.tables import Context
+from services.central.pages.view import View, narrowed
+from services.central.reports import ReportRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One loading of a page.
+
+    fixed: filters that the page itself stands for. from_ms, to_ms: UTC, whole minutes; until_ms:
+    how far there can be data. totals: sums over everything that the filters pass; empty before
+    they are known. by_way: the same sums of In and Out, where the page is about one end. marks:
+    what a chart over time marks, as of `charts.over_time`.
+    """
+
+    view: View
+    fixed: tuple[tuple[str, str], ...]
+    from_ms: int
+    to_ms: int
+    until_ms: int
+    totals: Mapping[str, Any]  # Any: one JSON row of a report.
+    facts: Facts
+    by_way: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # Any: as above.
+    marks: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def filters(self) -> dict[str, list[str]]:
+        """The filters of page and view, as a report takes them."""
+        return narrowed(self.view.filters, self.fixed)
+
+    @property
+    def since_ms(self) -> int:
+        """Since when there can be data: a rate over the time before the first flow says nothing."""
+        first_ms = self.facts.first_ms or 0
+        return self.from_ms if first_ms >= self.until_ms else max(self.from_ms, first_ms)
+
+    @property
+    def seconds(self) -> float:
+        """How long the range is, as far as there can be data."""
+        return max(1.0, (min(self.to_ms, self.until_ms) - self.since_ms) / 1000)
+
+    @property
+    def context(self) -> Context:
+        """What cells of tables need."""
+        names = {key: each.name for key, each in self.facts.interfaces.items()}
+        return Context(self.view, self.seconds, self.totals, self.facts.exporters, names)
+
+    def request(
+        self,
+        by: str | None = None,
+        *,
+        limit: int = 10,
+        step_s: int | None = None,
+        filters: Mapping[str, Sequence[str]] | None = None,
+    ) -> ReportRequest:
+        """Return a question over this range; sampling is scaled up."""
+        return ReportRequest(
+            from_ms=self.from_ms,
+            to_ms=self.to_ms,
+            by=by,
+            metric=self.view.metric,
+            scaled=True,
+            limit=limit,
+            step_s=step_s,
+            filters=self.filters if filters is None else filters,
+        )
+
+
+class Panel(Protocol):
+    """One part of a page. Only the loader of its page calls it, in the event loop."""
+
+    def questions(self, asked: Asked) -> Sequence[Question]:
+        """Return what has to be asked, answered in this order; raises ReportError."""
+
+    def show(self, asked: Asked, answers: Sequence[Answer]) -> None:
+        """Show the answers."""
+
+    def wait(self, asked: Asked) -> None:
+        """Say that answers are on their way, and drop what belongs to other filters."""
+
+    def fail(self, sentence: str) -> None:
+        """Say what went wrong."""

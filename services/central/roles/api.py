@@ -1,0 +1,111 @@
+"""Roles over HTTP: who is primary, the whole cluster, and what is passed on to others."""
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+import httpx
+from fastapi import APIRouter, Request, Response
+
+from services.central.problems import problem
+from services.central.roles.part import RolesPart
+from shared.roles.view import cluster_view
+
+FORWARDED: Final = "Steadflow-Forwarded"
+PASS_ON_TIMEOUT_S: Final = 15.0
+REGISTRY_TIMEOUT_S: Final = 30.0
+_KEPT_HEADERS: Final = ("authorization", "content-type")
+
+
+class PassedOn(Exception):
+    """Somebody else answered the request: `response` is that answer."""
+
+    def __init__(self, response: Response) -> None:
+        """response: goes to the one who asked, as it is."""
+        super().__init__("passed on")
+        self.response = response
+
+
+def roles_router(
+    part: RolesPart,
+    *,
+    registries: tuple[str, ...],
+    authorized: Callable[[Request], Awaitable[None]],
+) -> APIRouter:
+    """Return the routes. registries: URLs, tried in turn for what only they may do."""
+    router = APIRouter(tags=["roles"])
+
+    @router.get("/primary", summary="200 on the primary, 503 elsewhere: for load balancers")
+    async def primary(response: Response) -> dict[str, Any]:  # JSON
+        if not part.is_primary:
+            response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+            return {"reason": f"{part.node} is not the primary", "url": part.primary_url}
+        return {"node": part.node, "url": part.primary_url, "epoch": part.state.epoch}
+
+    @router.get("/api/v1/cluster", summary="Every node, its role and its lag")
+    async def cluster() -> dict[str, Any]:  # JSON
+        view: dict[str, Any] = cluster_view(part.state, part.written, [])
+        return {**view, "answered_by": part.node, "acts": part.is_primary}
+
+    def passes_on(what: str, summary: str) -> None:
+        @router.post(f"/api/v1/cluster/{what}", summary=summary, operation_id=what)
+        async def ask(request: Request) -> Response:
+            await authorized(request)
+            return await _ask_registry(request, what, registries)
+
+    passes_on("switchover", "Hand the role over to another central")
+    passes_on("failover", "Give a vacant role to a central")
+    passes_on("pause", "Replace nobody but by a person")
+    passes_on("resume", "Replace a dead primary by itself again")
+    return router
+
+
+def to_primary(part: RolesPart) -> Callable[[Request], Awaitable[None]]:
+    """Return a dependency that passes a change on to the primary. Raises PassedOn."""
+
+    async def pass_on(request: Request) -> None:
+        if part.is_primary or not part.primary_url or FORWARDED in request.headers:
+            return
+        if part.state.holder == part.acting.incarnation:
+            return
+        url = f"{part.primary_url}{request.url.path}"
+        raise PassedOn(await _send(request, url, timeout_s=PASS_ON_TIMEOUT_S))
+
+    return pass_on
+
+
+def add_passed_on(app: Any) -> None:  # Any: FastAPI's handlers are typed by Exception alone.
+    """Have `app` answer what others answered."""
+
+    async def handle(_request: Request, error: PassedOn) -> Response:
+        return error.response
+
+    app.add_exception_handler(PassedOn, handle)
+
+
+async def _ask_registry(request: Request, what: str, registries: tuple[str, ...]) -> Response:
+    said = "no registry is known here: setting registry_urls"
+    for registry in registries:
+        found = await _send(request, f"{registry.rstrip('/')}/{what}", timeout_s=REGISTRY_TIMEOUT_S)
+        if found.status_code != HTTPStatus.BAD_GATEWAY:
+            return found
+        said = "no registry answers"
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, said)
+
+
+async def _send(request: Request, url: str, *, timeout_s: float) -> Response:
+    """Send the request to `url`; 502 when nobody answers there."""
+    headers = {name: request.headers[name] for name in _KEPT_HEADERS if name in request.headers}
+    try:
+        async with httpx.AsyncClient(timeout=timeout_s, trust_env=False) as client:
+            answer = await client.request(
+                request.method,
+                url,
+                content=await request.body(),
+                headers={**headers, FORWARDED: "1"},
+            )
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return problem(HTTPStatus.BAD_GATEWAY, "the one to be asked does not answer")
+    return Response(
+        answer.content, answer.status_code, media_type=answer.headers.get("content-type")
+    )

@@ -1,0 +1,1 @@
+"""Migrations of the flow store: each is one statement that may run again."""
