@@ -1,0 +1,43 @@
+"""What a person asks for when nobody is primary; pure."""
+
+from shared.roles.fold import RolesState, Standing, is_candidate, refusal, standing
+from shared.roles.records import Claim
+
+
+class Refused(Exception):
+    """What was asked for cannot be done as things stand; the text is one sentence."""
+
+
+def failover_claim(state: RolesState, *, to: str, by: str) -> Claim:
+    """Return the forced claim for the node `to`, empty for the best; its lag does not matter.
+
+    Raises Refused.
+    """
+    now = standing(state)
+    if now in (Standing.ALIVE, Standing.IDLE, Standing.HANDED_OVER):
+        raise Refused(f"{now.value}: use switchover")
+    named = [member for member in state.members.values() if member.node == to or not to]
+    if to and not named:
+        raise Refused(f"there is no node {to}")
+    found = [member for member in named if is_candidate(state, member.incarnation)]
+    if not found:
+        raise Refused(f"{to or 'every node'} is dead, or does not read the log")
+    best = min(
+        found,
+        key=lambda member: (
+            not member.is_fit,
+            member.priority,
+            float("inf") if member.lag_s is None else member.lag_s,
+            member.incarnation,
+        ),
+    )
+    claim = Claim(
+        incarnation=best.incarnation,
+        expected_epoch=state.epoch,
+        reason="failover by hand",
+        by=by,
+        is_forced=True,
+    )
+    if why := refusal(state, claim):
+        raise Refused(why)
+    return claim
