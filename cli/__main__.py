@@ -1,0 +1,44 @@
+"""The `steadflow` command: every subcommand has a file of its own and is registered here."""
+
+import typer
+
+from cli.cluster import cluster, failover, history, pause, resume, switchover
+from cli.decode import decode
+from cli.demo import demo
+from cli.replay import replay
+from cli.report import report
+from cli.status import down, status, token
+from cli.traffic import traffic
+from cli.up import up
+
+app = typer.Typer(
+    name="steadflow",
+    help="NetFlow analytics that keep counting when the central server dies.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(up)
+app.command()(down)
+app.command()(status)
+app.command()(token)
+app.command()(cluster)
+app.command()(switchover)
+app.command()(failover)
+app.command()(pause)
+app.command()(resume)
+app.command()(history)
+app.command()(traffic)
+app.command()(replay)
+app.command()(decode)
+app.command()(demo)
+app.add_typer(report, name="report")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

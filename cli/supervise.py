@@ -1,0 +1,217 @@
+"""Keeps child processes alive: starts them in order, restarts what dies, stops them in reverse."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from shared.backoff import waits
+from shared.parent import die_with_parent
+
+POLL_S = 0.1
+SETTLED_S = 30.0
+"""A child that lived so long starts again at once; one that dies at once waits longer each time."""
+_LAST_LINE_BYTES = 8192
+
+
+class StartError(Exception):
+    """A child that did not become ready; the text is one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildPlan:
+    """One child. log: what it prints, appended; environment: added to this process's own.
+
+    ready: whether it may be used; never raises. Asked again and again until it says yes.
+    temporary: folder for its temporary files, emptied before each start: what was killed left some.
+    boot_id_variable: of the environment; gets another boot id at each start. on_end: told the boot
+    id at once when the child ends without being asked to.
+    """
+
+    name: str
+    command: Sequence[str]
+    log: Path
+    ready: Callable[[], Awaitable[bool]]
+    environment: Mapping[str, str]
+    start_timeout_s: float = 60.0
+    stop_timeout_s: float = 15.0
+    temporary: Path | None = None
+    boot_id_variable: str = ""
+    on_end: Callable[[str], None] | None = None
+
+
+class _Life(NamedTuple):
+    """One process of a child."""
+
+    process: asyncio.subprocess.Process
+    boot_id: str
+
+
+class _Child:
+    def __init__(self, plan: ChildPlan, life: _Life) -> None:
+        self.plan = plan
+        self.life = life
+        self.started_at_s = asyncio.get_running_loop().time()
+        self.waits: Iterator[float] = _restart_waits()
+        self.keeper: asyncio.Task[None] | None = None
+
+    @property
+    def process(self) -> asyncio.subprocess.Process:
+        return self.life.process
+
+
+class Supervisor:
+    """The children of this process.
+
+    Used from one event loop in the main thread, which must live as long as they: the kernel ends
+    them when the thread that started them ends.
+    """
+
+    def __init__(
+        self,
+        *,
+        changed: Callable[[], None],
+        say: Callable[[str], None],
+        preparation: Callable[[], None] | None = None,
+    ) -> None:
+        """Start nothing yet.
+
+        changed: called after a pid changed. say: told of deaths and restarts.
+        preparation: runs in each child before its program; by default it ties the child's life to
+        this process.
+        """
+        self._changed = changed
+        self._say = say
+        self._preparation = preparation or partial(die_with_parent, os.getpid())
+        self._children: dict[str, _Child] = {}
+
+    def pid(self, name: str) -> int | None:
+        """Return the pid of a child that was started; None while it is down."""
+        child = self._children.get(name)
+        if child is None or child.process.returncode is not None:
+            return None
+        return child.process.pid
+
+    async def start(self, plan: ChildPlan) -> None:
+        """Start a child and wait until it is ready; from then on it is restarted when it ends.
+
+        Raises StartError with the last line of its log when it ends or does not become ready.
+        """
+        child = _Child(plan, await self._spawn(plan))
+        self._children[plan.name] = child
+        self._changed()
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + plan.start_timeout_s
+        while not await plan.ready():
+            if child.process.returncode is not None:
+                raise StartError(f"{plan.name} ended while it started: {last_line(plan.log)}")
+            if loop.time() > deadline_s:
+                raise StartError(
+                    f"{plan.name} was not ready after {plan.start_timeout_s:.0f} s: see {plan.log}"
+                )
+            await asyncio.sleep(POLL_S)
+        child.keeper = asyncio.create_task(self._keep(child))
+
+    async def stop(self) -> None:
+        """Stop all children, the last started first; kill what takes too long."""
+        for child in reversed(list(self._children.values())):
+            if child.keeper is not None:
+                child.keeper.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await child.keeper
+            await _end(child)
+        self._children.clear()
+
+    async def _keep(self, child: _Child) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            code = await child.process.wait()
+            if child.plan.on_end is not None:
+                # First of all: others wait for this one's work.
+                child.plan.on_end(child.life.boot_id)
+            self._changed()
+            if loop.time() - child.started_at_s > SETTLED_S:
+                child.waits = _restart_waits()
+            wait_s = next(child.waits)
+            self._say(f"{child.plan.name} {_ending(code)}; starting it again in {wait_s:.1f} s")
+            await asyncio.sleep(wait_s)
+            spawning = asyncio.ensure_future(self._spawn(child.plan))
+            try:
+                child.life = await asyncio.shield(spawning)
+            except asyncio.CancelledError:
+                # It is started all the same, and must be known to be stopped.
+                child.life = await spawning
+                raise
+            child.started_at_s = loop.time()
+            self._changed()
+
+    async def _spawn(self, plan: ChildPlan) -> _Life:
+        boot_id = secrets.token_hex(4)
+        plan.log.parent.mkdir(parents=True, exist_ok=True)
+        environment = {**os.environ, **plan.environment}
+        if plan.temporary is not None:
+            shutil.rmtree(plan.temporary, ignore_errors=True)
+            plan.temporary.mkdir(parents=True, exist_ok=True)
+            environment["TMPDIR"] = str(plan.temporary)
+        if plan.boot_id_variable:
+            environment[plan.boot_id_variable] = boot_id
+        with plan.log.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *plan.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                # Ctrl-C on the terminal is for the launcher, which stops them in order.
+                start_new_session=True,
+                preexec_fn=self._preparation,
+            )
+        return _Life(process, boot_id)
+
+
+async def _end(child: _Child) -> None:
+    process = child.process
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        # A frozen child would not hear the request.
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), child.plan.stop_timeout_s)
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def _restart_waits() -> Iterator[float]:
+    return waits(first_s=0.2, longest_s=10.0)
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"ended with code {code}"
+    with contextlib.suppress(ValueError):
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"was ended by signal {-code}"
+
+
+def last_line(log: Path) -> str:
+    """Return the last line with text of `log`, where a service says why it cannot run."""
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _LAST_LINE_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return "it left no log"
+    said = [line.strip() for line in lines if line.strip()]
+    return said[-1] if said else f"it said nothing in {log}"

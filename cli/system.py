@@ -1,0 +1,247 @@
+"""The processes of a single-machine system: their names, where they listen, how they start."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import httpx
+
+from cli.broker import HOST, BrokerPlan, command
+from cli.ports import PortTaken, check_port, free_port, free_udp_port
+from cli.supervise import ChildPlan, StartError
+from shared.kafka import KafkaAway, ensure_topics
+from shared.topics import TOPICS
+
+CENTRALS = ("central-a", "central-b")
+PRIORITIES = (100, 110)
+COLLECTOR = "collector-1"
+REGISTRY = "registry-1"
+TRAFFIC_FLOWS_PER_S = 300
+_PROBE_TIMEOUT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user chose. Port 0: any free one; web_port: the first of four in a row."""
+
+    home: Path
+    udp_host: str = HOST
+    udp_port: int = 2055
+    kafka_port: int = 19092
+    web_port: int = 8470
+    workers: int = 1
+    bootstrap_servers: str | None = None
+    traffic: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the services listen."""
+
+    udp: int
+    centrals: tuple[int, ...]
+    collector: int
+    registry: int
+
+
+def choose_ports(options: Options) -> Ports:
+    """Return the ports, each free at this moment. Raises PortTaken."""
+    count = len(CENTRALS) + 2
+    first = options.web_port or free_port(row=count)
+    web = [first + number for number in range(count)]
+    if any(port > 65_535 for port in web):
+        raise PortTaken(f"--web-port {options.web_port} leaves no room for {count} ports")
+    for port in web:
+        check_port(HOST, port, option="--web-port")
+    udp = options.udp_port or free_udp_port(options.udp_host)
+    check_port(options.udp_host, udp, option="--udp-port", udp=True)
+    *centrals, collector, registry = web
+    return Ports(udp, tuple(centrals), collector, registry)
+
+
+def log_file(home: Path, name: str) -> Path:
+    """Return the file that `name` prints to."""
+    return home / "logs" / f"{name}.log"
+
+
+def broker_child(plan: BrokerPlan, class_path: Sequence[Path]) -> ChildPlan:
+    """Return the broker, ready once it leads every topic of `shared/topics.py`."""
+
+    async def ready() -> bool:
+        try:
+            await ensure_topics(plan.bootstrap_servers, TOPICS, patience_s=0.0)
+        except KafkaAway:
+            return False
+        return True
+
+    return ChildPlan(
+        "broker",
+        command(plan, class_path),
+        plan.log,
+        ready,
+        environment={},
+        start_timeout_s=120.0,
+        stop_timeout_s=20.0,
+    )
+
+
+def collector_child(options: Options, ports: Ports, servers: str) -> ChildPlan:
+    """Return the collector's holder, ready when its workers are."""
+    settings: dict[str, object] = {
+        "name": COLLECTOR,
+        "spool_dir": options.home / COLLECTOR / "spool",
+        "udp_host": options.udp_host,
+        "udp_port": ports.udp,
+        "workers": options.workers,
+        "http_host": HOST,
+        "http_port": ports.collector,
+        "bootstrap_servers": servers,
+        "token_file": options.home / "token",
+    }
+    return _service(options, COLLECTOR, "ingest", settings, ports.collector)
+
+
+def registry_child(options: Options, ports: Ports, servers: str) -> ChildPlan:
+    """Return the registry."""
+    settings: dict[str, object] = {
+        "name": REGISTRY,
+        "http_host": HOST,
+        "http_port": ports.registry,
+        "bootstrap_servers": servers,
+        "token_file": options.home / "token",
+    }
+    return _service(options, REGISTRY, "registry", settings, ports.registry)
+
+
+def central_children(
+    options: Options,
+    ports: Ports,
+    servers: str,
+    seen_to_end: Callable[[str], None] = lambda incarnation: None,
+) -> list[ChildPlan]:
+    """Return the centrals, each with a store of its own.
+
+    seen_to_end: told at once which incarnation ended, unless it was asked to.
+    """
+    children = []
+    for name, priority, port in zip(CENTRALS, PRIORITIES, ports.centrals, strict=True):
+        settings: dict[str, object] = {
+            "name": name,
+            "data_dir": options.home / name,
+            "http_host": HOST,
+            "http_port": port,
+            "url": url(port),
+            "priority": priority,
+            "registry_urls": url(ports.registry),
+            "export_address": _host_port(options.udp_host, ports.udp),
+            "bootstrap_servers": servers,
+            "token_file": options.home / "token",
+        }
+        plan = replace(
+            _service(options, name, "central", settings, port),
+            temporary=options.home / name / "tmp",
+            boot_id_variable="STEADFLOW_CENTRAL_BOOT_ID",
+            on_end=partial(_tell_of, name, seen_to_end),
+        )
+        children.append(plan)
+    return children
+
+
+def _tell_of(name: str, seen_to_end: Callable[[str], None], boot_id: str) -> None:
+    seen_to_end(f"{name}/{boot_id}")
+
+
+def check_settings(plans: Sequence[ChildPlan]) -> None:
+    """Have each service read its settings, and start nothing. Raises StartError with its sentence.
+
+    The environment is the user's too: a misspelt setting there is said before anything runs.
+    """
+    readers = [
+        subprocess.Popen(
+            [*plan.command, "--dump"],
+            env={**os.environ, **plan.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for plan in plans
+    ]
+    said = [reader.communicate()[1] for reader in readers]
+    for plan, reader, sentence in zip(plans, readers, said, strict=True):
+        if reader.returncode:
+            raise StartError(f"{plan.name} cannot start: {sentence.strip().splitlines()[-1]}")
+
+
+def traffic_child(options: Options, ports: Ports) -> ChildPlan:
+    """Return the generated traffic; it needs no time to become ready."""
+    target = f"{options.udp_host if options.udp_host.startswith('127.') else HOST}:{ports.udp}"
+    arguments = ["--to", target, "--rate", str(TRAFFIC_FLOWS_PER_S), "--duration", "0"]
+
+    async def ready() -> bool:
+        return True
+
+    return ChildPlan(
+        "traffic",
+        python_module("cli", "traffic", *arguments),
+        log_file(options.home, "traffic"),
+        ready,
+        environment=import_path(),
+    )
+
+
+def python_module(module: str, *arguments: str) -> list[str]:
+    """Return the command line that runs one of our modules.
+
+    -P: a folder called `services` or `cli` where the user happens to stand is not ours.
+    """
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def import_path() -> dict[str, str]:
+    """Return the environment in which our modules are found, installed or not."""
+    places = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    return {"PYTHONPATH": os.pathsep.join(filter(None, places))}
+
+
+def url(port: int) -> str:
+    """Return the address of a service's HTTP pages."""
+    return f"http://{HOST}:{port}"
+
+
+def _host_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _service(
+    options: Options, name: str, module: str, settings: Mapping[str, object], port: int
+) -> ChildPlan:
+    prefix = f"STEADFLOW_{module.upper()}_"
+    return ChildPlan(
+        name,
+        python_module(f"services.{module}"),
+        log_file(options.home, name),
+        http_ready(port),
+        environment=import_path()
+        | {f"{prefix}{key.upper()}": str(value) for key, value in settings.items()},
+        start_timeout_s=120.0,
+        stop_timeout_s=20.0,
+    )
+
+
+def http_ready(port: int) -> Callable[[], Awaitable[bool]]:
+    """Return the question whether the service at `port` says that it is ready."""
+
+    async def ready() -> bool:
+        try:
+            async with httpx.AsyncClient(timeout=_PROBE_TIMEOUT_S, trust_env=False) as client:
+                answer = await client.get(f"{url(port)}/health/ready")
+        except httpx.HTTPError:
+            return False
+        return answer.status_code == httpx.codes.OK
+
+    return ready

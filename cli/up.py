@@ -1,0 +1,296 @@
+"""`steadflow up`: a broker, a registry, two centrals and a collector here, kept alive."""
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import running
+from cli.broker import BrokerError, BrokerPlan, plan_broker, prepare
+from cli.browser import open_page
+from cli.death_notices import DeathNotices
+from cli.home import default_home
+from cli.jars import JarError, cache_directory, fetch_jars, read_lock
+from cli.ports import PortTaken, free_port
+from cli.status import print_status
+from cli.supervise import ChildPlan, StartError, Supervisor, last_line
+from cli.system import (
+    CENTRALS,
+    COLLECTOR,
+    REGISTRY,
+    Options,
+    Ports,
+    broker_child,
+    central_children,
+    check_settings,
+    choose_ports,
+    collector_child,
+    import_path,
+    log_file,
+    python_module,
+    registry_child,
+    traffic_child,
+    url,
+)
+from cli.terminal import fail, progress_bar
+from shared.kafka import KafkaAway, TopicRefused, ensure_topics
+from shared.token import TokenError, make_token
+from shared.topics import TOPICS
+
+DETACH_TIMEOUT_S = 300.0
+_PROBLEMS = (
+    running.HomeError,
+    PortTaken,
+    BrokerError,
+    JarError,
+    StartError,
+    TokenError,
+)
+
+
+def up(
+    home: Annotated[Path | None, typer.Option(help="Folder for everything it keeps.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when all is ready.")] = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser.")] = False,
+    no_traffic: Annotated[bool, typer.Option("--no-traffic", help="Generate no traffic.")] = False,
+    udp_host: Annotated[str, typer.Option(help="Where exporters send to.")] = "127.0.0.1",
+    udp_port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free port.")] = 2055,
+    kafka_port: Annotated[int, typer.Option(min=0, max=65_534, help="And the one above.")] = 19092,
+    web_port: Annotated[int, typer.Option(min=0, max=65_535, help="The first of four.")] = 8470,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Workers of the collector.")] = 1,
+    bootstrap_servers: Annotated[
+        str | None, typer.Option(help="A Kafka that is there already; none is started.")
+    ] = None,
+) -> None:
+    """Start everything here: Kafka, a registry, two centrals, a collector, sample traffic."""
+    options = Options(
+        home=(home or default_home()).absolute(),
+        udp_host=udp_host,
+        udp_port=udp_port,
+        kafka_port=kafka_port,
+        web_port=web_port,
+        workers=workers,
+        bootstrap_servers=bootstrap_servers,
+        traffic=not no_traffic,
+    )
+    if detach:
+        start_detached(options.home)
+        print_status(options.home, as_json=False)
+        return
+    run(options, open_browser=not no_browser)
+
+
+def run(options: Options, *, open_browser: bool = False) -> None:
+    """Start everything, stay until SIGINT or SIGTERM, stop everything in reverse order.
+
+    Ends the command with one sentence when something cannot be started.
+    """
+    # While a broker starts, aiokafka tells of every try.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    try:
+        with running.hold(options.home):
+            launch = _prepare(options)
+            asyncio.run(_run(launch, open_browser=open_browser))
+    except _PROBLEMS as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename or options.home}: {error.strerror or error}")
+
+
+def start_detached(home: Path, arguments: list[str] | None = None) -> None:
+    """Run this same command again in the background, without `--detach`; returns when it is ready.
+
+    Ends the command with that one's sentence when it does not become ready.
+    """
+    given = sys.argv[1:] if arguments is None else ["up", *arguments]
+    command = [argument for argument in given if argument != "--detach"]
+    log = log_file(home, "up")
+    try:
+        # The mode is that of the last folder only.
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        log.parent.mkdir(exist_ok=True, mode=0o700)
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                python_module("cli", *command, "--no-browser"),
+                env=os.environ | import_path(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+    except OSError as error:
+        fail(f"--home {home} cannot be used: {error.strerror}")
+    deadline_s = time.monotonic() + DETACH_TIMEOUT_S
+    while not _is_ready(home, process.pid):
+        if process.poll() is not None:
+            fail(last_line(log))
+        if time.monotonic() > deadline_s:
+            process.terminate()
+            fail(f"steadflow was not ready after {DETACH_TIMEOUT_S:.0f} s: see {log.parent}")
+        time.sleep(0.1)
+
+
+def _is_ready(home: Path, pid: int) -> bool:
+    facts = running.read(home)
+    return facts is not None and facts.get("pid") == pid and bool(facts.get("ready"))
+
+
+@dataclass(slots=True)
+class _Launch:
+    """Everything decided before the first process starts."""
+
+    options: Options
+    ports: Ports
+    bootstrap_servers: str
+    broker: BrokerPlan | None
+    class_path: list[Path] = field(default_factory=list)
+
+
+def _prepare(options: Options) -> _Launch:
+    make_token(options.home / "token")
+    ports = choose_ports(options)
+    check_settings(_services(options, ports, options.bootstrap_servers or "the broker to come"))
+    if options.bootstrap_servers is not None:
+        return _Launch(options, ports, options.bootstrap_servers, None)
+    plan = plan_broker(
+        options.home / "kafka",
+        port=options.kafka_port or free_port(row=2),
+        log=log_file(options.home, "broker"),
+    )
+    class_path = _fetch_jars()
+    prepare(plan, class_path)
+    return _Launch(options, ports, plan.bootstrap_servers, plan, class_path)
+
+
+def _services(
+    options: Options,
+    ports: Ports,
+    servers: str,
+    seen_to_end: Callable[[str], None] = lambda incarnation: None,
+) -> list[ChildPlan]:
+    return [
+        registry_child(options, ports, servers),
+        *central_children(options, ports, servers, seen_to_end),
+        collector_child(options, ports, servers),
+    ]
+
+
+def _fetch_jars() -> list[Path]:
+    jars, directory = read_lock(), cache_directory()
+    if not all((directory / jar.name).exists() for jar in jars):
+        _say(f"fetching Apache Kafka, once: {len(jars)} jars, 44 MB")
+    with progress_bar("Kafka") as bar:
+        task = bar.add_task("Kafka", total=len(jars), facts="")
+        return fetch_jars(
+            jars,
+            directory,
+            progress=lambda have, of: bar.update(task, completed=have, facts=f"{have} of {of}"),
+        )
+
+
+async def _run(launch: _Launch, *, open_browser: bool) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stopped.set)
+    notes = _Notes(launch)
+    supervisor = Supervisor(changed=lambda: notes.write(supervisor), say=_say)
+    deaths = DeathNotices()
+    try:
+        starting = asyncio.ensure_future(_start(launch, supervisor, deaths))
+        stopping = asyncio.ensure_future(stopped.wait())
+        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait([starting])
+            return
+        starting.result()
+        notes.ready = True
+        notes.write(supervisor)
+        _say(f"ready: {url(launch.ports.centrals[0])} (Ctrl-C stops everything)")
+        if open_browser:
+            open_page(url(launch.ports.centrals[0]))
+        await stopping
+    finally:
+        _say("stopping")
+        await deaths.stop()
+        await supervisor.stop()
+
+
+async def _start(launch: _Launch, supervisor: Supervisor, deaths: DeathNotices) -> None:
+    servers = launch.bootstrap_servers
+    if launch.broker is not None:
+        _say("starting Kafka")
+        await supervisor.start(broker_child(launch.broker, launch.class_path))
+    try:
+        await ensure_topics(servers, TOPICS)
+    except KafkaAway as error:
+        raise StartError(
+            f"Kafka at {servers} does not answer: is the address right, and does it run?"
+        ) from error
+    except TopicRefused as error:
+        raise StartError(f"Kafka at {servers} refuses a topic: {error}") from error
+    _say("starting the registry, the centrals and the collector")
+    deaths.begin(servers)
+    children = _services(launch.options, launch.ports, servers, deaths.send)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for child in children:
+                group.create_task(supervisor.start(child))
+    except ExceptionGroup as problems:
+        raise problems.exceptions[0] from None
+    if launch.options.traffic:
+        await supervisor.start(traffic_child(launch.options, launch.ports))
+
+
+class _Notes:
+    """What `run.json` says."""
+
+    def __init__(self, launch: _Launch) -> None:
+        self._launch = launch
+        self._since = datetime.now(UTC).isoformat(timespec="seconds")
+        self.ready = False
+
+    def write(self, supervisor: Supervisor) -> None:
+        launch = self._launch
+
+        def process(name: str) -> dict[str, object]:
+            pid = supervisor.pid(name)
+            return {"pid": None} if pid is None else running.identity(pid)
+
+        centrals = zip(CENTRALS, launch.ports.centrals, strict=True)
+        udp = f"{launch.options.udp_host}:{launch.ports.udp}"
+        registry = {"name": REGISTRY, "url": url(launch.ports.registry)}
+        collector = {"name": COLLECTOR, "udp": udp, "url": url(launch.ports.collector)}
+        running.write(
+            launch.options.home,
+            {
+                **running.identity(os.getpid()),
+                "since": self._since,
+                "ready": self.ready,
+                "broker": {
+                    "bootstrap_servers": launch.bootstrap_servers,
+                    **(process("broker") if launch.broker else {"pid": None}),
+                },
+                "registries": [{**registry, **process(REGISTRY)}],
+                "collectors": [{**collector, **process(COLLECTOR)}],
+                "centrals": [
+                    {"name": name, "url": url(port), **process(name)} for name, port in centrals
+                ],
+                "traffic": process("traffic"),
+            },
+        )
+
+
+def _say(sentence: str) -> None:
+    typer.echo(sentence, err=True)
