@@ -1,0 +1,1 @@
+"""`make bench`: what steadflow costs, beside other collectors, on this machine."""
