@@ -1,0 +1,83 @@
+import asyncio
+import json
+import socket
+import uuid
+from pathlib import Path
+
+import pytest
+
+from cli.broker import Broker, BrokerError, new_cluster_id, plan_broker, server_properties
+from cli.ports import PortTaken, check_port, free_port
+from shared.kafka import Producer, ensure_topics, partition_facts
+from shared.topics import Topic
+
+DEADLINE_S = 60.0
+
+
+def test_the_broker_can_grow_later(tmp_path: Path) -> None:
+    plan = plan_broker(tmp_path, port=19_092, log=tmp_path / "log")
+    settings = dict(line.split("=", 1) for line in server_properties(plan, plan.data).splitlines())
+    assert settings["controller.quorum.bootstrap.servers"] == "127.0.0.1:19093"
+    assert "controller.quorum.voters" not in settings
+    assert settings["auto.create.topics.enable"] == "false"
+
+
+def test_no_cluster_id_looks_like_an_option() -> None:
+    dashed, plain = uuid.UUID(bytes=b"\xf8" * 16), uuid.UUID(int=1)
+    ids = iter([dashed, plain])
+    assert new_cluster_id(lambda: next(ids)) == "AAAAAAAAAAAAAAAAAAAAAQ"
+
+
+def test_the_controllers_port_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "node.json").write_text(json.dumps({"controller_port": 5}))
+    assert plan_broker(tmp_path, port=19_092, log=tmp_path / "log").controller_port == 5
+    (tmp_path / "node.json").write_text("half")
+    with pytest.raises(BrokerError, match=r"node\.json cannot be read"):
+        plan_broker(tmp_path, port=19_092, log=tmp_path / "log")
+
+
+def test_a_taken_port_is_one_sentence_with_the_way_out() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        with pytest.raises(PortTaken, match=f"TCP port {port} of .* is taken: .* --kafka-port"):
+            check_port("127.0.0.1", port, option="--kafka-port")
+    check_port("127.0.0.1", port, option="--kafka-port")
+
+
+def test_a_taken_udp_port_is_seen() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
+        holder.bind(("127.0.0.1", 0))
+        port = holder.getsockname()[1]
+        with pytest.raises(PortTaken, match=f"UDP port {port}"):
+            check_port("127.0.0.1", port, option="--udp-port", udp=True)
+
+
+@pytest.mark.kafka
+def test_what_was_acknowledged_is_there_after_a_stop_and_on_another_port(tmp_path: Path) -> None:
+    broker = Broker(tmp_path / "kafka", port=free_port(row=2))
+    broker.start()
+    topic = Topic("kept", "any", 1, None)
+
+    async def send() -> None:
+        await ensure_topics(broker.bootstrap_servers, [topic], patience_s=DEADLINE_S)
+        producer = Producer(broker.bootstrap_servers, client_id="test")
+        await producer.start()
+        await producer.send(topic.name, partition=0, key=None, value=b"x")
+        await producer.stop()
+
+    asyncio.run(send())
+    facts = asyncio.run(partition_facts(broker.bootstrap_servers, topic.name))
+    broker.stop()
+
+    again = Broker(tmp_path / "kafka", port=free_port(row=2))
+    again.start()
+    try:
+        found = asyncio.run(
+            partition_facts(again.bootstrap_servers, topic.name, patience_s=DEADLINE_S)
+        )
+        assert found == facts
+        assert found[0].end_offset == 1
+    finally:
+        again.kill()

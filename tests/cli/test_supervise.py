@@ -1,0 +1,225 @@
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cli.supervise import ChildPlan, StartError, Supervisor, last_line
+
+DEADLINE_S = 30.0
+SLEEP = "import time; time.sleep(600)"
+
+
+def plan(
+    directory: Path,
+    program: str,
+    *,
+    name: str = "child",
+    ready: bool = True,
+    timeout_s: float = 20.0,
+) -> ChildPlan:
+    async def is_ready() -> bool:
+        return ready
+
+    return ChildPlan(
+        name,
+        [sys.executable, "-c", program],
+        directory / f"{name}.log",
+        is_ready,
+        environment={},
+        start_timeout_s=timeout_s,
+        stop_timeout_s=1.0,
+    )
+
+
+def supervisor(said: list[str] | None = None, **given: Callable[[], None]) -> Supervisor:
+    return Supervisor(changed=lambda: None, say=(said if said is not None else []).append, **given)
+
+
+def said_up(log: Path) -> bool:
+    return log.read_text() == "up\n"
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_killed_child_is_started_again(tmp_path: Path) -> None:
+    said: list[str] = []
+    children = supervisor(said)
+    await children.start(plan(tmp_path, SLEEP))
+    first = children.pid("child")
+    assert first is not None
+
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: children.pid("child") not in (None, first))
+
+    assert "child was ended by SIGKILL" in said[0]
+    await children.stop()
+
+
+async def test_whoever_asked_is_told_which_life_of_a_child_ended(tmp_path: Path) -> None:
+    program = f"import os; print(os.environ['BOOT_ID'], flush=True); {SLEEP}"
+    ended: list[str] = []
+    child = replace(plan(tmp_path, program), boot_id_variable="BOOT_ID", on_end=ended.append)
+    children = supervisor()
+    await children.start(child)
+    for number in (1, 2):
+        await until(lambda number=number: len(child.log.read_text().split()) == number)  # type: ignore[misc]  # a lambda's default has no type
+        pid = children.pid("child")
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda number=number: len(ended) == number)  # type: ignore[misc]  # a lambda's default has no type
+    await until(lambda: len(child.log.read_text().split()) == 3)
+
+    await children.stop()
+
+    lives = child.log.read_text().split()
+    assert len(set(lives)) == 3
+    # The third was asked to end.
+    assert ended == lives[:2]
+
+
+async def test_what_a_killed_child_left_in_its_temporary_folder_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "tmp"
+    note = f"""
+        import os, tempfile
+        open(os.path.join(tempfile.gettempdir(), str(os.getpid())), "w").close()
+        {SLEEP}
+    """
+    children = supervisor()
+    await children.start(replace(plan(tmp_path, textwrap.dedent(note)), temporary=folder))
+    first = children.pid("child")
+    assert first is not None
+    await until(lambda: (folder / str(first)).exists())
+
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: children.pid("child") not in (None, first))
+    second = children.pid("child")
+    await until(lambda: (folder / str(second)).exists())
+
+    assert not (folder / str(first)).exists()
+    await children.stop()
+
+
+async def test_a_child_that_ends_at_once_waits_longer_each_time(tmp_path: Path) -> None:
+    said: list[str] = []
+    children = supervisor(said)
+    await children.start(plan(tmp_path, "raise SystemExit(7)"))
+
+    await until(lambda: len(said) >= 4)
+
+    waited = [float(sentence.rsplit(" in ", 1)[1].removesuffix(" s")) for sentence in said]
+    assert all("ended with code 7" in sentence for sentence in said)
+    assert waited[3] > waited[0]
+    await children.stop()
+
+
+async def test_a_child_that_cannot_start_is_named_with_its_last_words(tmp_path: Path) -> None:
+    children = supervisor()
+    program = "import sys; sys.exit('unknown setting STEADFLOW_X')"
+    with pytest.raises(StartError, match="child ended while it started: unknown setting STEADFLOW"):
+        await children.start(plan(tmp_path, program, ready=False))
+    await children.stop()
+
+
+async def test_a_child_that_never_becomes_ready_is_named(tmp_path: Path) -> None:
+    children = supervisor()
+    with pytest.raises(StartError, match="was not ready after"):
+        await children.start(plan(tmp_path, SLEEP, ready=False, timeout_s=0.3))
+    await children.stop()
+
+
+async def test_stop_goes_in_reverse_and_kills_what_does_not_listen(tmp_path: Path) -> None:
+    ends = tmp_path / "ends"
+    program = textwrap.dedent(
+        f"""
+        import signal, sys, time
+        def end(*_):
+            with open({str(ends)!r}, "a") as file:
+                file.write(sys.argv[1] + " ")
+            sys.exit(0)
+        signal.signal(signal.SIGTERM, end)
+        print("up", flush=True)
+        time.sleep(600)
+        """
+    )
+    deaf = program.replace("SIGTERM, end", "SIGTERM, signal.SIG_IGN")
+    children = supervisor()
+    for name, text in (("first", program), ("deaf", deaf), ("last", program)):
+        child = plan(tmp_path, text, name=name)
+        await children.start(
+            ChildPlan(name, [*child.command, name], child.log, child.ready, {}, stop_timeout_s=0.5)
+        )
+        await until(partial(said_up, child.log))
+    pids = [children.pid(name) for name in ("first", "deaf", "last")]
+
+    await children.stop()
+
+    assert ends.read_text().split() == ["last", "first"]
+    assert not any(psutil.pid_exists(pid) for pid in pids if pid is not None)
+
+
+PARENT = """
+import asyncio, sys
+from pathlib import Path
+from cli.supervise import ChildPlan, Supervisor
+
+async def main():
+    async def ready():
+        return True
+    given = {"preparation": lambda: None} if sys.argv[1] == "untied" else {}
+    children = Supervisor(changed=lambda: None, say=print, **given)
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    await children.start(ChildPlan("child", command, Path(sys.argv[2]), ready, {}))
+    print(children.pid("child"), flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+def child_of_a_killed_parent(tied: str, log: Path) -> psutil.Process:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, tied, str(log)], stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    parent.kill()
+    parent.communicate()
+    return child
+
+
+@pytest.mark.faults
+def test_children_end_with_a_killed_parent(tmp_path: Path) -> None:
+    child = child_of_a_killed_parent("tied", tmp_path / "log")
+    gone, _ = psutil.wait_procs([child], timeout=DEADLINE_S)
+    assert gone
+
+
+@pytest.mark.faults
+def test_without_the_tie_a_child_outlives_its_killed_parent(tmp_path: Path) -> None:
+    child = child_of_a_killed_parent("untied", tmp_path / "log")
+    gone, alive = psutil.wait_procs([child], timeout=1.0)
+    assert (gone, alive) == ([], [child])
+    child.kill()
+    child.wait(DEADLINE_S)
+
+
+def test_the_last_line_of_a_log_is_the_last_with_text(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert last_line(log) == "it left no log"
+    log.write_text("")
+    assert "said nothing" in last_line(log)
+    log.write_text("Traceback\n  line\nError: port taken\n\n")
+    assert last_line(log) == "Error: port taken"

@@ -1,0 +1,117 @@
+"""What tests of several parts share: the real broker of the session, topics, captures."""
+
+import asyncio
+import itertools
+import os
+import uuid
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.broker import Broker
+from cli.ports import free_port
+from shared.kafka import ensure_topics
+from shared.topics import Topic
+
+ROOT = Path(__file__).parent.parent
+_SHARED = "STEADFLOW_SHARED"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-skips",
+        action="store_true",
+        help="fail when a test was skipped, but for one that needs a ClickHouse server",
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that workers end at about the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if terminalreporter.config.getoption("--no-skips"):
+        for report in _unwanted_skips(terminalreporter):
+            terminalreporter.write_line(f"skip not allowed here: {report.nodeid}", red=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and session.config.getoption("--no-skips") and _unwanted_skips(reporter):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _unwanted_skips(reporter: pytest.TerminalReporter) -> list[pytest.TestReport]:
+    return [
+        report
+        for report in reporter.stats.get("skipped", [])
+        if "STEADFLOW_TEST_CLICKHOUSE_URL" not in str(report.longrepr)
+    ]
+
+
+@pytest.fixture(scope="session")
+def session_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """The one broker of this test session; do not kill or freeze it (see `own_broker`)."""
+    broker = Broker(tmp_path_factory.mktemp("kafka"), port=free_port(row=2))
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture(scope="session")
+def broker(session_broker: Broker) -> str:
+    """Bootstrap servers of the session's broker."""
+    return session_broker.bootstrap_servers
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[Broker]:
+    """A running broker of one's own, to be killed, frozen and started again."""
+    broker = Broker(tmp_path / "kafka", port=free_port(row=2))
+    broker.start()
+    yield broker
+    if broker.process is not None:
+        broker.thaw()
+    broker.kill()
+
+
+@pytest.fixture(scope="session")
+def make_topic(broker: str) -> Callable[..., Topic]:
+    """Make a topic of its own on the session's broker; keywords as of `Topic`."""
+    numbers = itertools.count()
+
+    def make(name: str = "test", **described: object) -> Topic:
+        fields: dict[str, object] = {
+            "key": "any",
+            "partitions": 1,
+            "retention": timedelta(hours=1),
+            "append_time": True,
+        } | described
+        topic = Topic(f"{name}-{next(numbers)}-{uuid.uuid4().hex[:8]}", **fields)  # type: ignore[arg-type]  # keywords of a test
+        in_new_loop(ensure_topics(broker, [topic]))
+        return topic
+
+    return make
+
+
+def in_new_loop(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` to its end, also for a test whose own loop is running."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
+
+
+@pytest.fixture(scope="session")
+def shared_captures() -> Path:
+    """The folder of captures beside the checkout; skips loudly where there is none."""
+    shared = Path(os.environ.get(_SHARED) or ROOT.parent / "shared")
+    captures = shared.resolve() / "captures"
+    if not captures.is_dir():
+        pytest.skip(f"no captures: set {_SHARED} to the folder that holds captures/")
+    return captures

@@ -1,0 +1,129 @@
+"""A whole running system in a folder of its own, started as a user would, to be broken by tests."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from cli.ports import free_port, free_udp_port
+from cli.status import gather
+
+ROOT = Path(__file__).parents[2]
+STEADFLOW = [sys.executable, "-m", "cli"]
+
+
+@dataclass
+class System:
+    """A running steadflow: `processes` names what can be killed, `ask` asks a central."""
+
+    home: Path
+    udp_port: int
+    kafka_port: int
+    web_port: int
+    env: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run one `steadflow` command to its end."""
+        done = subprocess.run(
+            [*STEADFLOW, *arguments],
+            cwd=ROOT,
+            env=os.environ | self.env,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"steadflow {arguments}: {done.stdout}\n{done.stderr}")
+        return done
+
+    def up(self, *, workers: int = 1) -> None:
+        """Start everything and return when it is ready."""
+        self.run(
+            "up", "--home", str(self.home), "--detach", "--no-browser", "--no-traffic",
+            "--udp-port", str(self.udp_port), "--kafka-port", str(self.kafka_port),
+            "--web-port", str(self.web_port), "--workers", str(workers),
+        )  # fmt: skip
+
+    def down(self) -> None:
+        """Stop everything."""
+        self.run("down", "--home", str(self.home), check=False)
+
+    def status(self) -> dict[str, Any]:
+        """Return what `steadflow status --json` prints, without a process of its own each time."""
+        facts = gather(self.home)
+        assert facts["running"], f"nothing runs in {self.home}"
+        return facts
+
+    def ask(self, central: str, path: str, **parameters: str) -> Any:
+        """Return a central's JSON answer, or None while it is away."""
+        for facts in self.status()["centrals"]:
+            if facts["name"] == central:
+                return self._get(facts["url"] + path, parameters)
+        raise AssertionError(f"no central {central}")
+
+    def _get(self, url: str, parameters: dict[str, str]) -> Any:
+        try:
+            answer = httpx.get(url, params=parameters, timeout=30)
+        except httpx.HTTPError:
+            return None
+        return answer.json() if answer.status_code == 200 else None
+
+    def processes(self) -> dict[str, list[int]]:
+        """Return the pids by role: broker, registry-1, central-a, central-b, holder and so on."""
+        facts = self.status()
+        roles: dict[str, list[int | None]] = {"broker": [facts["broker"]["pid"]]}
+        for each in (*facts["registries"], *facts["centrals"]):
+            roles[each["name"]] = [each["pid"]]
+        for collector in facts["collectors"]:
+            for process in collector["processes"]:
+                roles.setdefault(process["role"], []).append(process["pid"])
+        return {role: [pid for pid in pids if pid is not None] for role, pids in roles.items()}
+
+
+def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> bool:
+    """Send a signal; False when the process was gone already."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@contextmanager
+def running(home: Path, *, workers: int = 1, env: dict[str, str] | None = None) -> Iterator[System]:
+    """A system that is stopped at the end, whatever happened."""
+    system = System(
+        home=home,
+        udp_port=free_udp_port("127.0.0.1"),
+        kafka_port=free_port(row=2),
+        web_port=free_port(row=4),
+        env=env or {},
+    )
+    try:
+        system.up(workers=workers)
+        yield system
+    finally:
+        system.down()
+
+
+@contextmanager
+def traffic(system: System, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Generated traffic to the system's collector, ended with the block at the latest."""
+    command: Sequence[str] = [
+        *STEADFLOW, "traffic", "--to", f"127.0.0.1:{system.udp_port}", "--json", *arguments
+    ]  # fmt: skip
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.communicate(timeout=30)

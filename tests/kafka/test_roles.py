@@ -1,0 +1,203 @@
+"""A central's part in the roles on the real broker: promotion, takeover, what is written where."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.central.app import now_ms
+from services.central.roles.duties import RolesTopics
+from services.central.roles.metrics import RolesMetrics
+from services.central.roles.part import Clocks, NotPrimary, Progress, RolesPart
+from shared.health import Health
+from shared.kafka import Reader, partition_facts
+from shared.roles.fold import Folded
+from shared.roles.history import problems, read_entry
+from shared.roles.records import DeathNotice, SwitchoverRequest
+from shared.topics import Outgoing, Topic
+from tests.central.own_roles import own_roles
+from tests.central.small_registry import SmallRegistry
+
+pytestmark = pytest.mark.kafka
+
+DEADLINE_S = 60.0
+
+
+async def nothing_to_read() -> None:
+    """Stand in for a projection that is at the log's end."""
+
+
+def make_part(broker: str, node: str, topics: RolesTopics) -> RolesPart:
+    return RolesPart(
+        broker,
+        node=node,
+        url=f"http://{node}",
+        priority=100,
+        topics=topics,
+        progress=lambda: Progress(0, 0, 0.0, is_fit=True),
+        catch_up=nothing_to_read,
+        clocks=Clocks(now_ms, lambda: time.clock_gettime(time.CLOCK_BOOTTIME)),
+        health=Health(),
+        metrics=RolesMetrics("test", CollectorRegistry()),
+    )
+
+
+class Cluster:
+    def __init__(self, broker: str, topics: RolesTopics) -> None:
+        self.broker = broker
+        self.topics = topics
+        self.registry = SmallRegistry(broker, topics.log)
+        self.parts = [make_part(broker, node, topics) for node in ("a", "b")]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @contextlib.asynccontextmanager
+    async def run(self) -> AsyncIterator["Cluster"]:
+        async with self.registry.run():
+            self._tasks = [asyncio.create_task(part.run()) for part in self.parts]
+            try:
+                yield self
+            finally:
+                for part in self.parts:
+                    await self.stop(part)
+
+    async def stop(self, part: RolesPart) -> None:
+        task = self._tasks[self.parts.index(part)]
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=1)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not holds():
+                for task in self._tasks:
+                    if task.done() and not task.cancelled():
+                        await task
+                await asyncio.sleep(0.005)
+
+    @property
+    def primaries(self) -> list[RolesPart]:
+        return [part for part in self.parts if part.is_primary]
+
+    async def acting(self, *, after_epoch: int = -1) -> RolesPart:
+        """Return the primary once it acts, in a later epoch than `after_epoch`."""
+        await self.until(lambda: any(part.state.epoch > after_epoch for part in self.primaries))
+        (primary,) = self.primaries
+        return primary
+
+    def other(self, part: RolesPart) -> RolesPart:
+        return self.parts[1 - self.parts.index(part)]
+
+    async def committed(self, topic: Topic) -> list[bytes]:
+        """Return what a reader of committed records finds now."""
+        (facts,) = await partition_facts(self.broker, topic.name)
+        reader = Reader(self.broker, client_id="test", topic=topic.name, read_committed=True)
+        await reader.start({0: facts.start_offset})
+        values: list[bytes] = []
+        try:
+            while await reader.place(0) < facts.end_offset:
+                found = await reader.fetch(timeout_ms=50, records_max=99)
+                values += [record.value for record in found]
+        finally:
+            await reader.stop()
+        return values
+
+
+@pytest.fixture
+async def cluster(broker: str, make_topic: Callable[..., Topic]) -> AsyncIterator[Cluster]:
+    topics = own_roles(make_topic)
+    async with Cluster(broker, topics).run() as running:
+        yield running
+
+
+def standbys(part: RolesPart) -> Sequence[str]:
+    return () if part.written is None else part.written.standbys
+
+
+async def test_one_acts_and_all_know_it(cluster: Cluster) -> None:
+    primary = await cluster.acting()
+    other = cluster.other(primary)
+    await cluster.until(lambda: all(standbys(part) == (other.node,) for part in cluster.parts))
+    assert other.written == primary.written
+    record = Outgoing(cluster.topics.outbox.name, b"test", b"{}")
+    await primary.commit([record])
+    with pytest.raises(NotPrimary) as refused:
+        await other.commit([record])
+    assert refused.value.url == f"http://{primary.node}"
+    assert (await cluster.committed(cluster.topics.outbox)).count(b"{}") == 1
+
+
+@pytest.mark.parametrize("way", ["death notice", "switchover", "silence"])
+async def test_the_role_moves(cluster: Cluster, way: str) -> None:
+    first = await cluster.acting()
+    await cluster.until(lambda: len(first.state.members) == 2)
+    epoch, incarnation = first.state.epoch, first.acting.incarnation
+    match way:
+        case "death notice":
+            await cluster.registry.append(DeathNotice(incarnation, "test"))
+        case "switchover":
+            await cluster.registry.append(SwitchoverRequest("", "test"))
+        case _:
+            await cluster.stop(first)
+    second = await cluster.acting(after_epoch=epoch)
+    assert second is cluster.other(first)
+    await cluster.until(
+        lambda: second.written is not None and second.written.epoch == second.state.epoch
+    )
+    assert second.written is not None
+    assert second.written.took_s is not None
+    print(way, second.written.took_s)
+    if way != "silence":
+        await cluster.until(lambda: first.written == second.written)
+        assert first.acting.phase.value == "standby"
+    if way == "death notice":
+        assert first.acting.incarnation != incarnation
+    await cluster.until(lambda: len(second.outbox.known) == 2)
+    second.delivered(next(iter(second.outbox.waiting)))
+    await cluster.until(lambda: len(second.outbox.waiting) == 1)
+
+
+async def test_history_is_one_chain_with_every_decision(cluster: Cluster) -> None:
+    primary = await cluster.acting()
+    for _ in range(3):
+        await cluster.until(lambda: all(standbys(part) for part in cluster.parts))
+        epoch = primary.state.epoch
+        await cluster.registry.append(DeathNotice(primary.acting.incarnation, "test"))
+        primary = await cluster.acting(after_epoch=epoch)
+    await cluster.until(lambda: primary.tail.order >= (1, primary.state.epoch))
+    entries = [read_entry(value) for value in await cluster.committed(cluster.topics.history)]
+    assert list(problems(entries)) == []
+    kinds = [entry["is"] for entry in entries]
+    assert kinds[0] == "config"
+    assert (kinds.count("acts"), kinds.count("claim"), kinds.count("death")) == (4, 4, 3)
+    del entries[3]
+    assert list(problems(entries)) == ["entry 4 does not follow the one before it"]
+
+
+async def test_the_chain_is_whole_though_history_is_read_before_the_claim(
+    cluster: Cluster,
+) -> None:
+    """Whoever was replaced learns of it from `ha.log` after it read what the next one wrote."""
+    first = await cluster.acting()
+    await cluster.until(lambda: all(standbys(part) for part in cluster.parts))
+    # Its reader of the log stands still, as that of a process that just woke may.
+    following = first._log.fetch
+
+    async def nothing(**_: object) -> list[Folded]:
+        await asyncio.sleep(0.01)
+        return []
+
+    first._log.fetch = nothing  # type: ignore[method-assign]  # a hung reader
+    second = await cluster.acting(after_epoch=first.state.epoch)
+    await cluster.until(lambda: first.tail.order >= (1, second.state.epoch))
+    first._log.fetch = following  # type: ignore[method-assign]  # and goes on
+    await cluster.until(lambda: first.state.epoch == second.state.epoch)
+    await cluster.until(lambda: all(standbys(part) for part in cluster.parts))
+    await cluster.registry.append(DeathNotice(second.acting.incarnation, "test"))
+    third = await cluster.acting(after_epoch=second.state.epoch)
+    assert third is first
+    await cluster.until(lambda: third.tail.order >= (1, third.state.epoch))
+    entries = [read_entry(value) for value in await cluster.committed(cluster.topics.history)]
+    assert list(problems(entries)) == []
