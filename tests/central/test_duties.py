@@ -68,6 +68,15 @@ def test_the_first_transaction_says_who_is_primary_and_copies_every_decision() -
     assert "0.25 s" in told.text
 
 
+def test_an_own_notice_is_not_written_again_before_it_is_read() -> None:
+    first = owed(FIRST, TOPICS)
+    assert first.outbox == settled().outbox
+    again = replace(FIRST, written=first.roles, tail=first.tail)
+    assert owed(replace(again, outbox=first.outbox), TOPICS).records == []
+    # With what was read so far it would be.
+    assert len(values(again, OUTBOX.name)) == 1
+
+
 def test_then_nothing_is_owed_but_a_sign_of_life() -> None:
     duties = settled()
     assert owed(duties, TOPICS).records == []

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from services.central.app import now_ms
 from services.central.roles.duties import RolesTopics
 from services.central.roles.metrics import RolesMetrics
+from services.central.roles.outbox import Delivered, Notice, decode_item
 from services.central.roles.part import Clocks, NotPrimary, Progress, RolesPart
 from shared.health import Health
 from shared.kafka import Reader, partition_facts
@@ -157,6 +158,9 @@ async def test_the_role_moves(cluster: Cluster, way: str) -> None:
     await cluster.until(lambda: len(second.outbox.known) == 2)
     second.delivered(next(iter(second.outbox.waiting)))
     await cluster.until(lambda: len(second.outbox.waiting) == 1)
+    items = [decode_item(value) for value in await cluster.committed(cluster.topics.outbox)]
+    keys = [(type(item), item.key) for item in items if isinstance(item, Notice | Delivered)]
+    assert len(keys) == len(set(keys)) == 3
 
 
 async def test_history_is_one_chain_with_every_decision(cluster: Cluster) -> None:

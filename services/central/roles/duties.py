@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, NamedTuple
 
 from services.central.roles.outbox import (
@@ -11,6 +12,7 @@ from services.central.roles.outbox import (
     Notice,
     OutboxState,
     encode_item,
+    evolve,
     key_of,
 )
 from shared.roles.cluster import KEY, ClusterRoles, encode_roles
@@ -80,11 +82,12 @@ def cluster_roles(duties: Duties) -> ClusterRoles:
 
 
 class Owed(NamedTuple):
-    """Records for one transaction, and what `ha.roles` and `ha.history` end with behind it."""
+    """Records for one transaction, and what the topics end with behind it."""
 
     records: list[Outgoing]
     roles: ClusterRoles
     tail: Tail
+    outbox: OutboxState
 
 
 def owed(duties: Duties, topics: RolesTopics) -> Owed:
@@ -105,7 +108,7 @@ def owed(duties: Duties, topics: RolesTopics) -> Owed:
     if not items and not found and is_due:
         items = [Alive(generation=roles.generation, epoch=roles.epoch, decided_ms=duties.now_ms)]
     found += (Outgoing(topics.outbox.name, key_of(item), encode_item(item)) for item in items)
-    return Owed(found, roles, tail)
+    return Owed(found, roles, tail, reduce(evolve, items, duties.outbox))
 
 
 def takeover_key(generation: int, epoch: int) -> str:

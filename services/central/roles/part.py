@@ -174,6 +174,7 @@ class RolesPart:
         # What an own transaction ended with is known before it is read.
         self._own_tail = Tail()
         self._own_written: ClusterRoles | None = None
+        self._own_outbox = OutboxState()
         self.takeovers: deque[Takeover] = deque(maxlen=TAKEOVERS_KEPT)
         self._delivered: list[str] = []
 
@@ -487,7 +488,7 @@ class RolesPart:
         ends = await end_offsets(self._bootstrap_servers, self._followers)
         for topic, follower in self._followers.items():
             await follower.read_to(ends[topic].get(0, 0))
-        self._own_tail, self._own_written = self.tail, self.written
+        self._own_tail, self._own_written, self._own_outbox = self.tail, self.written, self.outbox
 
     async def _append(self, record: Record) -> None:
         """Append a decision to the log. Raises KafkaAway, SendRefused."""
@@ -544,7 +545,7 @@ class RolesPart:
                 written=self._own_written,
                 tail=self._own_tail,
                 decisions=tuple(self._decisions),
-                outbox=self.outbox,
+                outbox=self._own_outbox,
                 committed_tick=self._committed_tick,
                 delivered=tuple(self._delivered),
             ),
@@ -566,7 +567,7 @@ class RolesPart:
             raise
         self._metrics.commits.inc()
         self._has_acted, self._committed_tick = True, ticks
-        self._own_written, self._own_tail = due.roles, due.tail
+        self._own_written, self._own_tail, self._own_outbox = due.roles, due.tail, due.outbox
         at = len(due.records)
         for each in requests:
             if not each.answer.done():
