@@ -16,7 +16,7 @@ from shared.backoff import waits
 from shared.parent import die_with_parent
 
 POLL_S = 0.1
-SETTLED_S = 30.0
+SETTLED_S = 10.0
 """A child that lived so long starts again at once; one that dies at once waits longer each time."""
 _LAST_LINE_BYTES = 8192
 

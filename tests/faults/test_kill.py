@@ -5,21 +5,18 @@ import random
 import secrets
 import time
 from collections import Counter
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
-from tests.faults.audit import difference, markers, spool_rows, store_rows
+from tests.faults.books import check_books, flows_of, settle
 from tests.faults.system import System, kill, running, traffic
 from tests.waiting import wait_until
 
 TABLE = os.environ.get("STEADFLOW_KILL_TABLE")
 RUNS = int(os.environ.get("STEADFLOW_KILL_RUNS", "5"))
 VICTIMS = ("holder", "receiver", "decoder", "central-a", "central-b", "broker")
-CENTRALS = ("central-a", "central-b")
 DEADLINE_S = 180
 
 
@@ -62,59 +59,6 @@ def kill_some(system: System, rng: random.Random, number: int) -> list[str]:
 def lives(system: System, role: str) -> bool:
     """Whether there is a process of that role."""
     return any(system.processes().get(role, []))
-
-
-def flows_of(system: System) -> list[int]:
-    """Return the flows that each central counts, 0 for one that is away."""
-    answers = [system.ask(central, "/api/v1/totals") for central in CENTRALS]
-    return [answer["flows"] if answer else 0 for answer in answers]
-
-
-def settle(system: System) -> None:
-    """Wait until nothing is on its way any more, then end every stream that carried a row."""
-    wait_until(lambda: everything_lives(system), "everything restarted", DEADLINE_S)
-    before = datetime.now(UTC)
-    for pid in system.processes()["receiver"]:
-        kill(pid)
-    wait_until(lambda: streams_ended(system, before), "old streams ended in both", DEADLINE_S)
-
-
-def everything_lives(system: System) -> bool:
-    """Whether every role has a process and both centrals answer."""
-    roles = system.processes()
-    return all(roles.get(victim) for victim in VICTIMS) and all(flows_of(system))
-
-
-def streams_ended(system: System, before: datetime) -> bool:
-    """Whether both centrals have seen the end of every stream that began before an instant."""
-    for central in CENTRALS:
-        answer = system.ask(central, "/api/v1/streams")
-        if answer is None:
-            return False
-        for stream in answer["rows"]:
-            if not stream["ended"] and datetime.fromisoformat(stream["started_at"]) <= before:
-                return False
-    return True
-
-
-def check_books(system: System, folder: Path, workers: int) -> tuple[int, int]:
-    """Stop the system; compare both stores with its spool, roll-ups and digests included.
-
-    Returns the rows, and the marker rows of closed minutes and hours, that each store holds.
-    """
-    system.down()
-    spool = system.home / "collector-1" / "spool"
-    expected = [spool_rows(spool / str(w), f"collector-1/{w}") for w in range(workers)]
-    rows = pa.concat_tables(expected)
-    assert len(rows) > 0
-    digests = []
-    for central in CENTRALS:
-        out = folder / f"{central}.arrow"
-        found = store_rows(system.home / central / "store", out)
-        assert difference(rows, found) == "", central
-        digests.append(markers(out))
-    assert digests[0] == digests[1]
-    return len(rows), len(digests[0])
 
 
 def note(table: Path, cells: list[int]) -> None:

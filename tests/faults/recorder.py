@@ -1,0 +1,90 @@
+"""Keeps `ha.log` as it was written, though its old records are deleted, and reads what stays."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from services.central.roles.outbox import decode_item
+from services.registry.committed import read_history, read_to_end
+from shared.kafka import KafkaAway, Reader, Record, first_partition_facts
+from shared.roles.cluster import decode_roles
+from shared.roles.records import decode_record
+from shared.topics import HA_HISTORY, HA_LOG, HA_ROLES, OUTBOX, Topic
+from tests.faults.checker import Logged, Recorded, Sighting
+
+CLIENT_ID = "recorder"
+
+
+class Recorder:
+    """What was read of `ha.log` so far. Made by `recording`."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._is_over = threading.Event()
+        self._pool = ThreadPoolExecutor(1)
+        self._reading = self._pool.submit(asyncio.run, self._read())
+        self.log: list[Logged] = []
+
+    def end(self) -> None:
+        """Read to where the log ends now. Raises whatever the reading failed with."""
+        self._is_over.set()
+        self._reading.result()
+        self._pool.shutdown()
+
+    async def _read(self) -> None:
+        reader = Reader(self._bootstrap_servers, client_id=CLIENT_ID, topic=HA_LOG.name)
+        await reader.start({0: 0})
+        end_offset: int | None = None
+        try:
+            while end_offset is None or reader.positions[0] < end_offset:
+                if end_offset is None and self._is_over.is_set():
+                    facts = await first_partition_facts(self._bootstrap_servers, HA_LOG.name)
+                    end_offset = facts.end_offset
+                with contextlib.suppress(KafkaAway):
+                    read = await reader.fetch(timeout_ms=500, records_max=5_000)
+                    self.log += [_logged(record) for record in read]
+        finally:
+            await reader.stop()
+
+    def recorded(self, sightings: Sequence[Sighting]) -> Recorded:
+        """Return the run, once `end` has been called and while the broker still runs."""
+        return asyncio.run(self._recorded(sightings))
+
+    async def _recorded(self, sightings: Sequence[Sighting]) -> Recorded:
+        servers = self._bootstrap_servers
+        history, _ = await read_history(servers, client_id=CLIENT_ID, topic=HA_HISTORY.name)
+        return Recorded(
+            log=self.log,
+            roles=[decode_roles(each.value) for each in await _committed(servers, HA_ROLES)],
+            outbox=[decode_item(each.value) for each in await _committed(servers, OUTBOX)],
+            history=history,
+            sightings=sightings,
+        )
+
+
+@contextlib.contextmanager
+def recording(bootstrap_servers: str) -> Iterator[Recorder]:
+    """A recorder that reads while the block lasts, at the longest."""
+    recorder = Recorder(bootstrap_servers)
+    try:
+        yield recorder
+    finally:
+        recorder.end()
+
+
+def _logged(read: Record) -> Logged:
+    return Logged(decode_record(read.value), read.offset, read.timestamp_ms)
+
+
+async def _committed(servers: str, topic: Topic) -> list[Record]:
+    reader = Reader(servers, client_id=CLIENT_ID, topic=topic.name, read_committed=True)
+    try:
+        return [
+            record
+            async for records in read_to_end(reader, servers, topic.name)
+            for record in records
+        ]
+    finally:
+        await reader.stop()
