@@ -7,7 +7,7 @@ PYTEST_FLAGS ?=
 export STEADFLOW_SHARED ?= $(abspath ../shared)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format-check lint types imports wheel locks fmt lock kill bench soak docs screenshots clean \
+.PHONY: help setup demo test check format-check lint types imports wheel locks fmt lock kill faults bench soak docs screenshots clean \
   compose-test test-tools python-version
 
 help: ## print this help
@@ -78,6 +78,15 @@ kill: setup ## kill processes at random RUNS times under load, and compare both 
 	@rm -f dist/kill.md; mkdir -p dist
 	@STEADFLOW_KILL_RUNS=$(RUNS) STEADFLOW_KILL_TABLE=dist/kill.md \
 	  $(BIN)/pytest -s tests/faults/test_kill.py && cat dist/kill.md
+
+KINDS ?=
+SEED ?=
+faults: setup ## inject RUNS=50 faults into a running system, KINDS=kill-primary,switchover only some (SEED= again)
+	@rm -f dist/faults.md; mkdir -p dist
+	@STEADFLOW_FAULT_RUNS=$(RUNS) STEADFLOW_FAULT_KINDS=$(KINDS) $(if $(SEED),STEADFLOW_FAULT_SEED=$(SEED)) \
+	  STEADFLOW_FAULT_TABLE=dist/faults.md \
+	  $(BIN)/pytest -s --show-capture=no tests/faults/test_faults.py; status=$$?; \
+	  [ ! -f dist/faults.md ] || cat dist/faults.md; exit $$status
 
 bench: setup ## measure the system beside goflow2 and nfcapd, under 10 minutes (QUICK=1: about 2)
 	@$(BIN)/python -m bench $(if $(QUICK),--quick)

@@ -156,9 +156,8 @@ class Injector:
         """Wait until there is another process of a role, and all others there should be."""
 
         def lives() -> bool:
-            if not self._pids().keys() >= ROLES:
-                return False
-            return not set(ended) & set(self._pids()[role])
+            found = self._pids()
+            return found.keys() >= ROLES and not set(ended) & set(found[role])
 
         wait_until(lives, f"{role} is started again", DEADLINE_S)
 

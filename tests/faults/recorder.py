@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,9 +43,12 @@ class Recorder:
                 if end_offset is None and self._is_over.is_set():
                     facts = await first_partition_facts(self._bootstrap_servers, HA_LOG.name)
                     end_offset = facts.end_offset
-                with contextlib.suppress(KafkaAway):
+                try:
                     read = await reader.fetch(timeout_ms=500, records_max=5_000)
-                    self.log += [_logged(record) for record in read]
+                except KafkaAway:
+                    await asyncio.sleep(0.1)
+                    continue
+                self.log += [_logged(record) for record in read]
         finally:
             await reader.stop()
 
@@ -67,11 +71,16 @@ class Recorder:
 @contextlib.contextmanager
 def recording(bootstrap_servers: str) -> Iterator[Recorder]:
     """A recorder that reads while the block lasts, at the longest."""
+    # While a broker is away, aiokafka tells of every try.
+    aiokafka = logging.getLogger("aiokafka")
+    level = aiokafka.level
+    aiokafka.setLevel(logging.CRITICAL)
     recorder = Recorder(bootstrap_servers)
     try:
         yield recorder
     finally:
         recorder.end()
+        aiokafka.setLevel(level)
 
 
 def _logged(read: Record) -> Logged:
