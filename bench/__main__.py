@@ -146,7 +146,7 @@ def measure(plan: Plan, cache: Path, shared: Path, say: Say) -> figures.Json:
         try:
             # All of them now: a broker that was just held still makes no topics for a moment.
             topics = [*TOPICS, Topic(goflow2.TOPIC, "none", 4, timedelta(hours=1))]
-            asyncio.run(ensure_topics(broker.bootstrap_servers, topics))
+            asyncio.run(ensure_topics(broker.brokers, topics))
             measured = tools(folder, broker, cache, say)
             say("inventing traffic")
             prepared = prepare(folder, plan, shared, now, say)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.flow_message import decode_headers
-from shared.kafka import Reader, partition_facts
+from shared.kafka import Brokers, Reader, partition_facts
 
 _FETCH_MS = 200
 _RECORDS_MAX = 50
@@ -23,7 +23,7 @@ class FlowsRead:
 
 def end_offsets(broker: str, topic: str) -> dict[int, int]:
     """Return the end of each partition; empty without the topic."""
-    facts = asyncio.run(partition_facts(broker, topic))
+    facts = asyncio.run(partition_facts(Brokers(broker), topic))
     return {fact.partition: fact.end_offset for fact in facts}
 
 
@@ -47,7 +47,7 @@ async def _read_flows(
     positions = {number: start.get(number, 0) for number in end}
     left = {number for number in end if positions[number] < end[number]}
     messages = rows = size = lost = 0
-    reader = Reader(broker, client_id="bench", topic=topic)
+    reader = Reader(Brokers(broker), client_id="bench", topic=topic)
     await reader.start({number: positions[number] for number in left})
     try:
         while left:

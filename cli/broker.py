@@ -21,6 +21,7 @@ from pathlib import Path
 
 from cli.jars import Progress, cache_directory, fetch_jars, read_lock
 from cli.ports import check_port
+from shared.kafka import Brokers
 from shared.parent import die_with_parent
 
 HOST = "127.0.0.1"
@@ -48,6 +49,11 @@ class BrokerPlan:
     def bootstrap_servers(self) -> str:
         """What clients are given."""
         return f"{HOST}:{self.port}"
+
+    @property
+    def brokers(self) -> Brokers:
+        """How processes on this machine reach it."""
+        return Brokers(self.bootstrap_servers)
 
     @property
     def properties(self) -> Path:
@@ -203,6 +209,11 @@ class Broker:
     def bootstrap_servers(self) -> str:
         """What clients are given."""
         return self.plan.bootstrap_servers
+
+    @property
+    def brokers(self) -> Brokers:
+        """How processes on this machine reach it."""
+        return self.plan.brokers
 
     def start(self, *, ready: Callable[[str], bool] = answers) -> None:
         """Prepare and start it; returns when `ready`. Raises PortTaken or BrokerError."""

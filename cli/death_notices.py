@@ -2,7 +2,7 @@
 
 import asyncio
 
-from shared.kafka import Pulse
+from shared.kafka import Brokers, Pulse
 from shared.roles.records import DeathNotice, encode_record
 from shared.tasks import end_task
 from shared.topics import HA_LOG
@@ -21,9 +21,9 @@ class DeathNotices:
         self._pulse: Pulse | None = None
         self._running: asyncio.Task[None] | None = None
 
-    def begin(self, bootstrap_servers: str) -> None:
+    def begin(self, brokers: Brokers) -> None:
         """Connect, now and whenever the connection broke, until `stop`."""
-        self._pulse = Pulse(bootstrap_servers, client_id="up", topic=HA_LOG.name)
+        self._pulse = Pulse(brokers, client_id="up", topic=HA_LOG.name)
         self._running = asyncio.create_task(self._pulse.run())
 
     def send(self, incarnation: str) -> None:

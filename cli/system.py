@@ -73,7 +73,7 @@ def broker_child(plan: BrokerPlan, class_path: Sequence[Path]) -> ChildPlan:
 
     async def ready() -> bool:
         try:
-            await ensure_topics(plan.bootstrap_servers, TOPICS, patience_s=0.0)
+            await ensure_topics(plan.brokers, TOPICS, patience_s=0.0)
         except KafkaAway:
             return False
         return True

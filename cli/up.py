@@ -43,7 +43,7 @@ from cli.system import (
     url,
 )
 from cli.terminal import fail, progress_bar
-from shared.kafka import KafkaAway, TopicRefused, ensure_topics
+from shared.kafka import Brokers, KafkaAway, TopicRefused, ensure_topics
 from shared.token import TokenError, make_token
 from shared.topics import TOPICS
 
@@ -233,7 +233,7 @@ async def _start(launch: _Launch, supervisor: Supervisor, deaths: DeathNotices) 
         _say("starting Kafka")
         await supervisor.start(broker_child(launch.broker, launch.class_path))
     try:
-        await ensure_topics(servers, TOPICS)
+        await ensure_topics(Brokers(servers), TOPICS)
     except KafkaAway as error:
         raise StartError(
             f"Kafka at {servers} does not answer: is the address right, and does it run?"
@@ -241,7 +241,7 @@ async def _start(launch: _Launch, supervisor: Supervisor, deaths: DeathNotices) 
     except TopicRefused as error:
         raise StartError(f"Kafka at {servers} refuses a topic: {error}") from error
     _say("starting the registry, the centrals and the collector")
-    deaths.begin(servers)
+    deaths.begin(Brokers(servers))
     children = _services(launch.options, launch.ports, servers, deaths.send)
     try:
         async with asyncio.TaskGroup() as group:

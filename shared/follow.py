@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from shared.backoff import waits
 from shared.kafka import (
+    Brokers,
     KafkaAway,
     PartitionFacts,
     PositionLost,
@@ -37,7 +38,7 @@ class Follower:
 
     def __init__(
         self,
-        bootstrap_servers: str,
+        brokers: Brokers,
         *,
         client_id: str,
         topic: Topic,
@@ -51,13 +52,13 @@ class Follower:
         begin: called before the first record, and again when the topic is another one. since_ms:
         records appended before, UTC, are left out; None reads all there are.
         """
-        self._bootstrap_servers = bootstrap_servers
+        self._brokers = brokers
         self._topic = topic
         self._take = take
         self._start = begin
         self._since_ms = since_ms
         self._reader = Reader(
-            bootstrap_servers, client_id=client_id, topic=topic.name, read_committed=read_committed
+            brokers, client_id=client_id, topic=topic.name, read_committed=read_committed
         )
         self.topic_id = ""
         self.end_offset = 0
@@ -91,7 +92,7 @@ class Follower:
 
     async def _begin(self) -> None:
         """Go on where reading stopped, or begin at the start of a topic that is another one."""
-        await ensure_topics(self._bootstrap_servers, [self._topic])
+        await ensure_topics(self._brokers, [self._topic])
         facts = await self._facts()
         place = self._reader.positions.get(PARTITION, -1)
         is_same = facts.topic_id == self.topic_id
@@ -121,8 +122,8 @@ class Follower:
     async def _first(self, facts: PartitionFacts) -> int:
         if self._since_ms is None:
             return facts.start_offset
-        since = await offsets_since(self._bootstrap_servers, self._topic.name, self._since_ms())
+        since = await offsets_since(self._brokers, self._topic.name, self._since_ms())
         return max(facts.start_offset, since.get(PARTITION, facts.start_offset))
 
     async def _facts(self) -> PartitionFacts:
-        return await first_partition_facts(self._bootstrap_servers, self._topic.name)
+        return await first_partition_facts(self._brokers, self._topic.name)

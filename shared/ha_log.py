@@ -4,6 +4,7 @@ import contextlib
 import logging
 
 from shared.kafka import (
+    Brokers,
     PartitionFacts,
     PositionLost,
     Reader,
@@ -41,11 +42,11 @@ class HaLog:
     refused: records that this release could not read; they change nothing.
     """
 
-    def __init__(self, bootstrap_servers: str, *, client_id: str, topic: Topic = HA_LOG) -> None:
+    def __init__(self, brokers: Brokers, *, client_id: str, topic: Topic = HA_LOG) -> None:
         """Build without connecting."""
-        self._bootstrap_servers = bootstrap_servers
+        self._brokers = brokers
         self._topic = topic
-        self._reader = Reader(bootstrap_servers, client_id=client_id, topic=topic.name)
+        self._reader = Reader(brokers, client_id=client_id, topic=topic.name)
         self._facts: PartitionFacts | None = None
         self._quiet = 0
         self.state: RolesState = START
@@ -62,7 +63,7 @@ class HaLog:
         Raises KafkaAway, TopicRefused, LogUnreadable, FutureFold; LogRemade when it is not the log
         of the `start` before.
         """
-        await ensure_topics(self._bootstrap_servers, [self._topic])
+        await ensure_topics(self._brokers, [self._topic])
         facts = await self._ask()
         known, self._facts = self._facts, facts
         self.state, self._quiet = START, 0
@@ -104,7 +105,7 @@ class HaLog:
             raise LogRemade(f"topic {self._topic.name}: {error}") from error
 
     async def _ask(self) -> PartitionFacts:
-        return await first_partition_facts(self._bootstrap_servers, self._topic.name)
+        return await first_partition_facts(self._brokers, self._topic.name)
 
     async def _check(self) -> None:
         facts = await self._ask()

@@ -14,7 +14,7 @@ import pytest
 
 from cli.broker import Broker
 from cli.ports import free_port
-from shared.kafka import ensure_topics
+from shared.kafka import Brokers, ensure_topics
 from shared.topics import Topic
 
 ROOT = Path(__file__).parent.parent
@@ -95,7 +95,7 @@ def make_topic(broker: str) -> Callable[..., Topic]:
             "append_time": True,
         } | described
         topic = Topic(f"{name}-{next(numbers)}-{uuid.uuid4().hex[:8]}", **fields)  # type: ignore[arg-type]  # keywords of a test
-        in_new_loop(ensure_topics(broker, [topic]))
+        in_new_loop(ensure_topics(Brokers(broker), [topic]))
         return topic
 
     return make

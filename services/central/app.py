@@ -121,7 +121,7 @@ def open_central(
     of their own. url: where it listens, unless the setting says otherwise. before_step: as of
     `Applier`.
     """
-    token = configured_token(config.token_file)
+    token, brokers = configured_token(config.token_file), config.brokers
     database = _open_database(config)
     try:
         store = _open_store(config)
@@ -146,7 +146,7 @@ def open_central(
 
     settings = SettingsLog(
         tables,
-        bootstrap_servers=config.bootstrap_servers,
+        brokers=brokers,
         topic=settings_topic,
         client_id=f"{config.name}-settings",
         write=write_setting,
@@ -157,7 +157,7 @@ def open_central(
     )
     projection = Projection(
         applier,
-        bootstrap_servers=config.bootstrap_servers,
+        brokers=brokers,
         topic=flows,
         client_id=config.name,
         metrics=metrics,
@@ -181,12 +181,12 @@ def open_central(
         )
 
     async def catch_up() -> None:
-        ends = await end_offsets(config.bootstrap_servers, [flows.name, settings_topic.name])
+        ends = await end_offsets(brokers, [flows.name, settings_topic.name])
         await projection.reached(ends[flows.name])
         await settings.reached(ends[settings_topic.name].get(0, 0))
 
     roles = RolesPart(
-        config.bootstrap_servers,
+        brokers,
         node=config.name,
         boot_id=config.boot_id,
         url=config.url or url,
@@ -200,7 +200,7 @@ def open_central(
     )
     webhook_url = config.webhook_url
     collectors = CollectorsLog(
-        bootstrap_servers=config.bootstrap_servers,
+        brokers=brokers,
         topic=collectors_topic,
         client_id=f"{config.name}-collectors",
         metrics=metrics.collectors,
@@ -208,7 +208,7 @@ def open_central(
     )
     live = LiveView(
         app_id=f"{config.name}-live",
-        bootstrap_servers=config.bootstrap_servers,
+        brokers=brokers,
         topic=rates,
         metrics=metrics.live,
         health=health,

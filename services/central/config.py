@@ -6,6 +6,8 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.kafka import Brokers, configured_brokers
+
 
 class CentralConfig(BaseSettings):
     """Settings of one central. Where names and retention come from users, they are events."""
@@ -41,6 +43,11 @@ class CentralConfig(BaseSettings):
         "127.0.0.1:9092",
         min_length=1,
         description="Kafka brokers to begin with, `host:port` separated by commas.",
+    )
+    kafka_tls_dir: Path | None = Field(
+        None,
+        description="Folder with `ca.pem`, `node.pem` and `node.key` (mode 600): the brokers are "
+        "then reached by TLS, with this node's certificate. Without it nothing is encrypted.",
     )
     http_host: str = Field("127.0.0.1", description="Address of the API.")
     http_port: int = Field(
@@ -122,6 +129,11 @@ class CentralConfig(BaseSettings):
         if not self.raw_days <= self.minute_days <= self.hour_days:
             raise ValueError("raw_days <= minute_days <= hour_days must hold")
         return self
+
+    @property
+    def brokers(self) -> Brokers:
+        """Return the brokers, with certificates read now. Raises ConfigError."""
+        return configured_brokers(self.bootstrap_servers, self.kafka_tls_dir)
 
     @property
     def registries(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from services.central.metrics import CentralMetrics
 from shared.backoff import waits
 from shared.health import Health
 from shared.kafka import (
+    Brokers,
     KafkaAway,
     PartitionFacts,
     PositionLost,
@@ -50,7 +51,7 @@ class Projection:
         self,
         applier: Applier,
         *,
-        bootstrap_servers: str,
+        brokers: Brokers,
         topic: Topic,
         client_id: str,
         metrics: CentralMetrics,
@@ -64,14 +65,14 @@ class Projection:
         now_ms: wall clock, UTC; retention: what holds now, None until that is known.
         """
         self._applier = applier
-        self._bootstrap_servers = bootstrap_servers
+        self._brokers = brokers
         self._topic = topic
         self._metrics = metrics
         self._health = health
         self._now_ms = now_ms
         self._monotonic_s = monotonic_s
         self._retention = retention
-        self._reader = Reader(bootstrap_servers, client_id=client_id, topic=topic.name)
+        self._reader = Reader(brokers, client_id=client_id, topic=topic.name)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="applier")
         self._facts: dict[int, PartitionFacts] = {}
         self._applied_ms: int | None = None
@@ -144,8 +145,8 @@ class Projection:
             await asyncio.shield(asyncio.to_thread(self._thread.shutdown))
 
     async def _follow(self) -> None:
-        await ensure_topics(self._bootstrap_servers, [self._topic])
-        facts = await partition_facts(self._bootstrap_servers, self._topic.name)
+        await ensure_topics(self._brokers, [self._topic])
+        facts = await partition_facts(self._brokers, self._topic.name)
         if not facts:
             raise KafkaAway(f"there is no topic {self._topic.name}")
         self._note(facts)
@@ -210,7 +211,7 @@ class Projection:
 
     async def _check_log(self) -> None:
         """Compare the log with where we read; raises _Again when it is not the same any more."""
-        facts = await partition_facts(self._bootstrap_servers, self._topic.name)
+        facts = await partition_facts(self._brokers, self._topic.name)
         known = {number: fact.topic_id for number, fact in self._facts.items()}
         positions = self._applier.positions
         is_same = {fact.partition: fact.topic_id for fact in facts} == known

@@ -14,6 +14,7 @@ from services.central.metrics import CentralMetrics
 from shared.backoff import waits
 from shared.health import Health
 from shared.kafka import (
+    Brokers,
     KafkaAway,
     PartitionFacts,
     PositionLost,
@@ -50,7 +51,7 @@ class SettingsLog:
         self,
         tables: SettingsTables,
         *,
-        bootstrap_servers: str,
+        brokers: Brokers,
         topic: Topic,
         client_id: str,
         write: Callable[[bytes, bytes | None], Awaitable[int]],
@@ -65,15 +66,13 @@ class SettingsLog:
         a change waits to be read back.
         """
         self._tables = tables
-        self._bootstrap_servers = bootstrap_servers
+        self._brokers = brokers
         self._topic = topic
         self._metrics = metrics
         self._health = health
         self._now_ms = now_ms
         self._wait_s = wait_s
-        self._reader = Reader(
-            bootstrap_servers, client_id=client_id, topic=topic.name, read_committed=True
-        )
+        self._reader = Reader(brokers, client_id=client_id, topic=topic.name, read_committed=True)
         self._write = write
         self._position: SettingsPosition | None = None
         self._is_complete = False
@@ -129,7 +128,7 @@ class SettingsLog:
         return self._position is not None and self._position.next_offset > offset
 
     async def _follow(self) -> None:
-        await ensure_topics(self._bootstrap_servers, [self._topic])
+        await ensure_topics(self._brokers, [self._topic])
         facts = await self._facts()
         position = await asyncio.to_thread(self._tables.position)
         if position is None or _must_rebuild(position, facts, self._now_ms()):
@@ -193,7 +192,7 @@ class SettingsLog:
         return True
 
     async def _facts(self) -> PartitionFacts:
-        return await first_partition_facts(self._bootstrap_servers, self._topic.name)
+        return await first_partition_facts(self._brokers, self._topic.name)
 
     async def _arrive(self, position: SettingsPosition) -> None:
         async with self._read_on:

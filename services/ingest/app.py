@@ -41,6 +41,7 @@ from shared.health import Health, health_router
 from shared.health_metrics import HealthCollector
 from shared.http import http_server, listen
 from shared.http_metrics import HttpMetrics, http_histogram
+from shared.kafka import configured_brokers
 from shared.token import configured_token
 from shared.topics import HA_ROLES
 
@@ -90,6 +91,7 @@ async def serve(
     """Run a collector until SIGTERM, SIGINT or `stop`. Raises ConfigError while it starts."""
     # Nothing of a collector can be changed over HTTP yet; a wrong file is said at once anyway.
     configured_token(config.token_file)
+    configured_brokers(config.bootstrap_servers, config.kafka_tls_dir)
     lock = _hold_spool(config)
     try:
         with contextlib.ExitStack() as opened:
@@ -146,7 +148,7 @@ async def _serve_on(
 
 def _roles_follower(config: IngestConfig, known: KnownRoles) -> Follower:
     follower = Follower(
-        config.bootstrap_servers,
+        config.brokers,
         client_id=f"{config.name}-roles",
         topic=HA_ROLES,
         take=lambda record: known.take(record, follower.topic_id),
@@ -196,6 +198,7 @@ def check(config: IngestConfig) -> None:
     """Open everything and close it again. Raises ConfigError."""
     # Nothing of a collector can be changed over HTTP yet; a wrong file is said at once anyway.
     configured_token(config.token_file)
+    configured_brokers(config.bootstrap_servers, config.kafka_tls_dir)
     lock = _hold_spool(config)
     try:
         with contextlib.ExitStack() as opened:

@@ -7,6 +7,8 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.kafka import Brokers, configured_brokers
+
 
 class IngestConfig(BaseSettings):
     """Settings of one collector, the same for its holder, receivers and decoders."""
@@ -68,6 +70,11 @@ class IngestConfig(BaseSettings):
         min_length=1,
         description="Kafka brokers to connect to first, `host:port` with commas between.",
     )
+    kafka_tls_dir: Path | None = Field(
+        None,
+        description="Folder with `ca.pem`, `node.pem` and `node.key` (mode 600): the brokers are "
+        "then reached by TLS, with this node's certificate. Without it nothing is encrypted.",
+    )
     token_file: Path | None = Field(
         None, description="File with the bearer token for whatever changes anything (mode 600)."
     )
@@ -96,6 +103,11 @@ class IngestConfig(BaseSettings):
         if self.spool_bytes_max < 4 * self.segment_bytes:
             raise ValueError("spool_bytes_max must be at least 4 times segment_bytes")
         return self
+
+    @property
+    def brokers(self) -> Brokers:
+        """Return the brokers, with certificates read now. Raises ConfigError."""
+        return configured_brokers(self.bootstrap_servers, self.kafka_tls_dir)
 
     @property
     def spool_bytes_hard(self) -> int:

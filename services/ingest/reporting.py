@@ -41,9 +41,8 @@ class Reporting:
         self._topic = topic
         self._paces: dict[tuple[str, str], Pace | None] = {}
         config = holder.config
-        self._pulse = Pulse(
-            config.bootstrap_servers, client_id=f"{config.name}-heartbeat", topic=topic.name
-        )
+        self._brokers = config.brokers
+        self._pulse = Pulse(self._brokers, client_id=f"{config.name}-heartbeat", topic=topic.name)
 
     @property
     def lost(self) -> int:
@@ -64,10 +63,9 @@ class Reporting:
                     self._pulse.send(value, key=key)
 
     async def _make_topic(self) -> None:
-        servers = self._holder.config.bootstrap_servers
         for wait_s in waits():
             try:
-                return await ensure_topics(servers, [self._topic])
+                return await ensure_topics(self._brokers, [self._topic])
             except (KafkaAway, TopicRefused) as error:
                 log.warning("no heartbeats yet error=%s", error)
             await asyncio.sleep(wait_s)

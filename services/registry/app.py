@@ -119,5 +119,5 @@ def run(config: RegistryConfig) -> int:
 
 def check(config: RegistryConfig) -> None:
     """Build everything, open the port and close it again. Raises ConfigError."""
-    configured_token(config.token_file)
+    build(config)
     listen(config.http_host, config.http_port).close()

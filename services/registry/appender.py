@@ -2,7 +2,7 @@
 
 import asyncio
 
-from shared.kafka import KafkaAway, Producer, SendRefused, Sent
+from shared.kafka import Brokers, KafkaAway, Producer, SendRefused, Sent
 from shared.roles.records import Record, encode_record
 
 DELIVERY_TIMEOUT_S = 10.0
@@ -13,11 +13,11 @@ _PARTITION = 0
 class Appender:
     """Appends records; a producer that failed is started again by the next call."""
 
-    def __init__(self, bootstrap_servers: str, *, client_id: str, topic: str) -> None:
+    def __init__(self, brokers: Brokers, *, client_id: str, topic: str) -> None:
         """Build without connecting."""
         self._topic = topic
         self._producer = Producer(
-            bootstrap_servers,
+            brokers,
             client_id=client_id,
             patience_s=_PATIENCE_S,
             delivery_timeout_s=DELIVERY_TIMEOUT_S,

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from shared.backoff import waits
 from shared.health import Health
 from shared.kafka import (
+    Brokers,
     KafkaAway,
     PositionLost,
     Reader,
@@ -37,7 +38,7 @@ class CommittedRoles:
 
     def __init__(
         self,
-        bootstrap_servers: str,
+        brokers: Brokers,
         *,
         client_id: str,
         topic: Topic,
@@ -45,13 +46,11 @@ class CommittedRoles:
         when_read: Callable[[], None],
     ) -> None:
         """Build without connecting. when_read: called after each change."""
-        self._bootstrap_servers = bootstrap_servers
+        self._brokers = brokers
         self._topic = topic
         self._health = health
         self._when_read = when_read
-        self._reader = Reader(
-            bootstrap_servers, client_id=client_id, topic=topic.name, read_committed=True
-        )
+        self._reader = Reader(brokers, client_id=client_id, topic=topic.name, read_committed=True)
         self.roles: ClusterRoles | None = None
         self.is_read = False
         self.refused = 0
@@ -63,10 +62,8 @@ class CommittedRoles:
             while True:
                 self._health.turned(_LOOP)
                 try:
-                    await ensure_topics(self._bootstrap_servers, [self._topic])
-                    async for records in read_to_end(
-                        self._reader, self._bootstrap_servers, self._topic.name
-                    ):
+                    await ensure_topics(self._brokers, [self._topic])
+                    async for records in read_to_end(self._reader, self._brokers, self._topic.name):
                         self._take(records)
                     self.is_read = True
                     self._when_read()
@@ -97,18 +94,18 @@ class CommittedRoles:
 
 
 async def read_history(
-    bootstrap_servers: str, *, client_id: str, topic: str
+    brokers: Brokers, *, client_id: str, topic: str
 ) -> tuple[list[Entry], list[str]]:
     """Return the entries of `ha.history`, oldest first, and what is wrong with their chain.
 
     Raises KafkaAway, also when an open transaction hides the end for too long.
     """
-    reader = Reader(bootstrap_servers, client_id=client_id, topic=topic, read_committed=True)
+    reader = Reader(brokers, client_id=client_id, topic=topic, read_committed=True)
     entries: list[Entry] = []
     unreadable: list[str] = []
     try:
         async with asyncio.timeout(HISTORY_TIMEOUT_S):
-            async for records in read_to_end(reader, bootstrap_servers, topic):
+            async for records in read_to_end(reader, brokers, topic):
                 for record in records:
                     try:
                         entries.append(read_entry(record.value))
@@ -121,14 +118,12 @@ async def read_history(
     return entries, [*unreadable, *problems(entries)]
 
 
-async def read_to_end(
-    reader: Reader, bootstrap_servers: str, topic: str
-) -> AsyncIterator[list[Record]]:
+async def read_to_end(reader: Reader, brokers: Brokers, topic: str) -> AsyncIterator[list[Record]]:
     """Yield all records from the start to where the log ends now; none where there is no topic.
 
     Raises KafkaAway and PositionLost.
     """
-    for facts in await partition_facts(bootstrap_servers, topic):
+    for facts in await partition_facts(brokers, topic):
         if facts.partition != _PARTITION:
             continue
         await reader.stop()

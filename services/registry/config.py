@@ -5,6 +5,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.kafka import Brokers, configured_brokers
+
 
 class RegistryConfig(BaseSettings):
     """Settings of one registry. It keeps nothing on disk: what holds is in `ha.log`."""
@@ -20,6 +22,11 @@ class RegistryConfig(BaseSettings):
         "127.0.0.1:9092",
         min_length=1,
         description="Kafka brokers to connect to first, `host:port` with commas between.",
+    )
+    kafka_tls_dir: Path | None = Field(
+        None,
+        description="Folder with `ca.pem`, `node.pem` and `node.key` (mode 600): the brokers are "
+        "then reached by TLS, with this node's certificate. Without it nothing is encrypted.",
     )
     http_host: str = Field("127.0.0.1", description="Address of the API.")
     http_port: int = Field(
@@ -55,3 +62,8 @@ class RegistryConfig(BaseSettings):
         le=86_400,
         description="A central whose store is further behind is no candidate, in seconds.",
     )
+
+    @property
+    def brokers(self) -> Brokers:
+        """Return the brokers, with certificates read now. Raises ConfigError."""
+        return configured_brokers(self.bootstrap_servers, self.kafka_tls_dir)

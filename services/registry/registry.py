@@ -62,12 +62,13 @@ class Registry:
         self._clock_s = clock_s
         self._chance = chance
         self._history = ha_history
-        servers, client_id = config.bootstrap_servers, config.name
-        self._log = HaLog(servers, client_id=client_id, topic=ha_log)
-        self._pulse = Pulse(servers, client_id=f"{client_id}-pulse", topic=ha_log.name)
-        self._appender = Appender(servers, client_id=client_id, topic=ha_log.name)
+        brokers, client_id = config.brokers, config.name
+        self._brokers = brokers
+        self._log = HaLog(brokers, client_id=client_id, topic=ha_log)
+        self._pulse = Pulse(brokers, client_id=f"{client_id}-pulse", topic=ha_log.name)
+        self._appender = Appender(brokers, client_id=client_id, topic=ha_log.name)
         self._committed = CommittedRoles(
-            servers,
+            brokers,
             client_id=f"{client_id}-roles",
             topic=ha_roles,
             health=health,
@@ -128,7 +129,7 @@ class Registry:
     async def history(self) -> tuple[list[Entry], list[str]]:
         """Return the entries of `ha.history` and what is wrong with them. Raises KafkaAway."""
         return await read_history(
-            self.config.bootstrap_servers,
+            self._brokers,
             client_id=f"{self.name}-history",
             topic=self._history.name,
         )

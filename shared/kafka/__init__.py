@@ -1,5 +1,6 @@
 """Kafka as steadflow uses it; types of aiokafka appear in this package only."""
 
+from shared.kafka.brokers import Brokers, configured_brokers
 from shared.kafka.errors import (
     KafkaAway,
     PositionLost,
@@ -23,6 +24,7 @@ from shared.kafka.topics import (
 )
 
 __all__ = [
+    "Brokers",
     "Fenced",
     "FencedProducer",
     "Headers",
@@ -37,6 +39,7 @@ __all__ = [
     "SendTooLarge",
     "Sent",
     "TopicRefused",
+    "configured_brokers",
     "delete_records",
     "end_offsets",
     "ensure_topics",

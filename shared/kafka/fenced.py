@@ -8,6 +8,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka import errors as kafka_errors
 
+from shared.kafka.brokers import Brokers
 from shared.kafka.errors import AWAY, REQUEST_TIMEOUT_S, KafkaAway, said, unbroken
 from shared.kafka.producer import Sent, tear_down
 from shared.topics import Outgoing
@@ -29,9 +30,9 @@ class Fenced(Exception):
 class FencedProducer:
     """One life of a transactional producer: `start` once; after any error it is only stopped."""
 
-    def __init__(self, bootstrap_servers: str, *, client_id: str, transactional_id: str) -> None:
+    def __init__(self, brokers: Brokers, *, client_id: str, transactional_id: str) -> None:
         """Build without connecting."""
-        self._bootstrap_servers = bootstrap_servers
+        self._brokers = brokers
         self._client_id = client_id
         self._transactional_id = transactional_id
         self._inner: AIOKafkaProducer | None = None
@@ -39,7 +40,7 @@ class FencedProducer:
     async def start(self) -> None:
         """Take the transactional id (`InitProducerId`): fences whoever had it. Raises KafkaAway."""
         inner = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap_servers,
+            **self._brokers.arguments,
             client_id=self._client_id,
             transactional_id=self._transactional_id,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaProducer
 from aiokafka import errors as kafka_errors
 
+from shared.kafka.brokers import Brokers
 from shared.kafka.errors import (
     AWAY,
     PATIENCE_S,
@@ -66,14 +67,14 @@ class Producer:
 
     def __init__(
         self,
-        bootstrap_servers: str,
+        brokers: Brokers,
         *,
         client_id: str,
         patience_s: float = PATIENCE_S,
         delivery_timeout_s: float = DELIVERY_TIMEOUT_S,
     ) -> None:
         """Build without connecting. patience_s, delivery_timeout_s: limits of start and of send."""
-        self._bootstrap_servers = bootstrap_servers
+        self._brokers = brokers
         self._client_id = client_id
         self._patience_s = patience_s
         self._delivery_timeout_s = delivery_timeout_s
@@ -89,7 +90,7 @@ class Producer:
 
     async def _connect(self) -> AIOKafkaProducer:
         inner = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap_servers,
+            **self._brokers.arguments,
             client_id=self._client_id,
             enable_idempotence=True,
             acks="all",

@@ -10,6 +10,7 @@ import logging
 from aiokafka import AIOKafkaProducer
 
 from shared.backoff import waits
+from shared.kafka.brokers import Brokers
 from shared.kafka.errors import AWAY, REQUEST_TIMEOUT_S, keep_cancelled, said, unbroken
 from shared.kafka.producer import tear_down
 
@@ -25,9 +26,9 @@ class Pulse:
     `run` keeps it connected. lost: records that no broker acknowledged.
     """
 
-    def __init__(self, bootstrap_servers: str, *, client_id: str, topic: str) -> None:
+    def __init__(self, brokers: Brokers, *, client_id: str, topic: str) -> None:
         """Build without connecting."""
-        self._bootstrap_servers = bootstrap_servers
+        self._brokers = brokers
         self._client_id = client_id
         self._topic = topic
         self._inner: AIOKafkaProducer | None = None
@@ -76,7 +77,7 @@ class Pulse:
 
     async def _connect(self) -> AIOKafkaProducer:
         inner = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap_servers,
+            **self._brokers.arguments,
             client_id=self._client_id,
             acks=1,
             linger_ms=0,

@@ -15,6 +15,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka import errors as kafka_errors
 
+from shared.kafka.brokers import Brokers
 from shared.kafka.errors import (
     AWAY,
     PATIENCE_S,
@@ -57,7 +58,7 @@ class Reader:
 
     def __init__(
         self,
-        bootstrap_servers: str,
+        brokers: Brokers,
         *,
         client_id: str,
         topic: str,
@@ -66,7 +67,7 @@ class Reader:
         silence_s: float = SILENCE_S,
     ) -> None:
         """Build without connecting. silence_s: quiet time after which the broker is asked."""
-        self._bootstrap_servers = bootstrap_servers
+        self._brokers = brokers
         self._client_id = client_id
         self._topic = topic
         self._isolation = "read_committed" if read_committed else "read_uncommitted"
@@ -186,7 +187,7 @@ class Reader:
 
     async def _connect(self) -> AIOKafkaConsumer:
         inner = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap_servers,
+            **self._brokers.arguments,
             client_id=self._client_id,
             group_id=None,
             enable_auto_commit=False,

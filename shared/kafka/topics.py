@@ -15,6 +15,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.admin import CreateTopicsRequest, DeleteRecordsRequest
 from aiokafka.protocol.offset import OffsetRequest, OffsetResetStrategy
 
+from shared.kafka.brokers import Brokers
 from shared.kafka.errors import (
     PATIENCE_S,
     REQUEST_TIMEOUT_S,
@@ -45,7 +46,7 @@ class PartitionFacts:
 
 
 async def partition_facts(
-    bootstrap_servers: str, topic: str, *, patience_s: float = PATIENCE_S
+    brokers: Brokers, topic: str, *, patience_s: float = PATIENCE_S
 ) -> list[PartitionFacts]:
     """Return every partition of `topic` by number; an empty list when there is no such topic.
 
@@ -53,22 +54,22 @@ async def partition_facts(
     """
 
     async def ask() -> list[PartitionFacts]:
-        async with _client(bootstrap_servers, "steadflow-facts") as client:
+        async with _client(brokers, "steadflow-facts") as client:
             return await _ask_facts(client, topic)
 
     return await _asked(ask, patience_s)
 
 
-async def first_partition_facts(bootstrap_servers: str, topic: str) -> PartitionFacts:
+async def first_partition_facts(brokers: Brokers, topic: str) -> PartitionFacts:
     """Return partition 0 of `topic`. Raises KafkaAway, also when there is no such topic."""
-    for fact in await partition_facts(bootstrap_servers, topic):
+    for fact in await partition_facts(brokers, topic):
         if fact.partition == 0:
             return fact
     raise KafkaAway(f"there is no topic {topic}")
 
 
 async def offsets_since(
-    bootstrap_servers: str, topic: str, since_ms: int, *, patience_s: float = PATIENCE_S
+    brokers: Brokers, topic: str, since_ms: int, *, patience_s: float = PATIENCE_S
 ) -> dict[int, int]:
     """Return where to read each partition of `topic` from, to get all appended since `since_ms`.
 
@@ -77,7 +78,7 @@ async def offsets_since(
     """
 
     async def ask() -> dict[int, int]:
-        async with _client(bootstrap_servers, "steadflow-since") as client:
+        async with _client(brokers, "steadflow-since") as client:
             # The ends first: what is appended meanwhile is then behind them.
             found = {fact.partition: fact.end_offset for fact in await _ask_facts(client, topic)}
             for leader, partitions in (await _ask_leaders(client, topic))[1].items():
@@ -89,7 +90,7 @@ async def offsets_since(
 
 
 async def end_offsets(
-    bootstrap_servers: str, topics: Iterable[str], *, patience_s: float = PATIENCE_S
+    brokers: Brokers, topics: Iterable[str], *, patience_s: float = PATIENCE_S
 ) -> dict[str, dict[int, int]]:
     """Return where each topic's partitions end, by topic and number, asked over one connection.
 
@@ -98,7 +99,7 @@ async def end_offsets(
     names = list(topics)
 
     async def ask() -> dict[str, dict[int, int]]:
-        async with _client(bootstrap_servers, "steadflow-ends") as client:
+        async with _client(brokers, "steadflow-ends") as client:
             return {
                 name: {fact.partition: fact.end_offset for fact in await _ask_facts(client, name)}
                 for name in names
@@ -108,12 +109,12 @@ async def end_offsets(
 
 
 async def delete_records(
-    bootstrap_servers: str, topic: str, *, before_offset: int, patience_s: float = PATIENCE_S
+    brokers: Brokers, topic: str, *, before_offset: int, patience_s: float = PATIENCE_S
 ) -> None:
     """Let partition 0 of `topic` begin at `before_offset`. Raises KafkaAway."""
 
     async def ask() -> None:
-        async with _client(bootstrap_servers, "steadflow-delete") as client:
+        async with _client(brokers, "steadflow-delete") as client:
             for leader, partitions in (await _ask_leaders(client, topic))[1].items():
                 if 0 not in partitions:
                     continue
@@ -134,9 +135,9 @@ async def _asked(ask: Callable[[], Awaitable[Result]], patience_s: float) -> Res
 
 
 @contextlib.asynccontextmanager
-async def _client(bootstrap_servers: str, client_id: str) -> AsyncIterator[AIOKafkaClient]:
+async def _client(brokers: Brokers, client_id: str) -> AsyncIterator[AIOKafkaClient]:
     client = AIOKafkaClient(
-        bootstrap_servers=bootstrap_servers,
+        **brokers.arguments,
         client_id=client_id,
         request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
     )
@@ -193,7 +194,7 @@ def _raise_for(error_code: int) -> None:
 
 
 async def ensure_topics(
-    bootstrap_servers: str,
+    brokers: Brokers,
     topics: Iterable[Topic],
     *,
     replication_factor: int = BROKERS_CHOICE,
@@ -208,7 +209,7 @@ async def ensure_topics(
     wanted = list(topics)
 
     async def make() -> None:
-        async with _client(bootstrap_servers, "steadflow-topics") as client:
+        async with _client(brokers, "steadflow-topics") as client:
             await _make_missing(client, wanted, replication_factor)
             for topic in wanted:
                 # A topic just made, or just deleted, may be there for one broker and not yet for

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from shared.ha_log import HaLog
-from shared.kafka import Producer
+from shared.kafka import Brokers, Producer
 from shared.roles.policy import propose
 from shared.roles.records import Config, Record, Tick, encode_record
 from shared.topics import Topic
@@ -15,9 +15,9 @@ PERIOD_MS = 100
 
 class SmallRegistry:
     def __init__(self, bootstrap_servers: str, topic: Topic, config: Config | None = None) -> None:
-        self.log = HaLog(bootstrap_servers, client_id="small-registry", topic=topic)
+        self.log = HaLog(Brokers(bootstrap_servers), client_id="small-registry", topic=topic)
         self._topic = topic
-        self._producer = Producer(bootstrap_servers, client_id="small-registry")
+        self._producer = Producer(Brokers(bootstrap_servers), client_id="small-registry")
         self._config = config or Config(period_ms=PERIOD_MS, hold_down_s=0)
 
     @contextlib.asynccontextmanager

@@ -19,7 +19,7 @@ from services.central.collectors.listing import (
 from services.central.metrics import CentralMetrics
 from services.central.pages.collectors_panel import COLUMNS, DASH, collector_rows
 from shared.collectors import CollectorRecord, encode_collector
-from shared.kafka import Record
+from shared.kafka import Brokers, Record
 from shared.topics import COLLECTORS
 from tests.central.centrals import Place, client_of
 
@@ -106,7 +106,7 @@ def make_log() -> Callable[[], tuple[CollectorsLog, CentralMetrics]]:
     def make() -> tuple[CollectorsLog, CentralMetrics]:
         metrics = CentralMetrics()
         collectors = CollectorsLog(
-            bootstrap_servers="127.0.0.1:1",
+            brokers=Brokers("127.0.0.1:1"),
             topic=COLLECTORS,
             client_id="test",
             metrics=metrics.collectors,

@@ -18,6 +18,7 @@ from services.central.live.questions import LiveQuestion
 from services.central.problems import add_problems
 from services.central.store.errors import ReportsBusy
 from shared.health import Health
+from shared.kafka import Brokers
 from shared.topics import RATES
 from tests.central.live_ranges import T_MS, Sum, a_range
 
@@ -47,7 +48,7 @@ class Live:
     def __post_init__(self) -> None:
         self.view = LiveView(
             app_id="central-a-live",
-            bootstrap_servers="127.0.0.1:1",
+            brokers=Brokers("127.0.0.1:1"),
             topic=RATES,
             metrics=self.metrics,
             health=Health(),

@@ -61,22 +61,20 @@ def test_what_was_acknowledged_is_there_after_a_stop_and_on_another_port(tmp_pat
     topic = Topic("kept", "any", 1, None)
 
     async def send() -> None:
-        await ensure_topics(broker.bootstrap_servers, [topic], patience_s=DEADLINE_S)
-        producer = Producer(broker.bootstrap_servers, client_id="test")
+        await ensure_topics(broker.brokers, [topic], patience_s=DEADLINE_S)
+        producer = Producer(broker.brokers, client_id="test")
         await producer.start()
         await producer.send(topic.name, partition=0, key=None, value=b"x")
         await producer.stop()
 
     asyncio.run(send())
-    facts = asyncio.run(partition_facts(broker.bootstrap_servers, topic.name))
+    facts = asyncio.run(partition_facts(broker.brokers, topic.name))
     broker.stop()
 
     again = Broker(tmp_path / "kafka", port=free_port(row=2))
     again.start()
     try:
-        found = asyncio.run(
-            partition_facts(again.bootstrap_servers, topic.name, patience_s=DEADLINE_S)
-        )
+        found = asyncio.run(partition_facts(again.brokers, topic.name, patience_s=DEADLINE_S))
         assert found == facts
         assert found[0].end_offset == 1
     finally:

@@ -25,7 +25,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from services.ingest.spool.format import RecordKind
 from services.ingest.spool.reader import SPOOL_START, SpoolReader
-from shared.kafka import KafkaAway, ensure_topics, partition_facts
+from shared.kafka import Brokers, KafkaAway, ensure_topics, partition_facts
 from shared.topics import FLOWS
 from tests.faults.audit import difference, markers, spool_rows, store_rows
 from tests.faults.disks import fill, filled, small_disk
@@ -396,7 +396,7 @@ def no_open_streams(trouble: Trouble, before: datetime) -> bool:
 
 
 async def topic_id(servers: str) -> str:
-    facts = await partition_facts(servers, FLOWS.name)
+    facts = await partition_facts(Brokers(servers), FLOWS.name)
     return facts[0].topic_id if facts else ""
 
 
@@ -410,6 +410,6 @@ async def delete_and_make_again(servers: str, first_id: str) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while await topic_id(servers) in ("", first_id):
             try:
-                await ensure_topics(servers, [FLOWS])
+                await ensure_topics(Brokers(servers), [FLOWS])
             except KafkaAway:
                 await asyncio.sleep(0.1)

@@ -10,7 +10,7 @@ import pytest
 
 from cli.broker import Broker
 from shared.collectors import CollectorRecord, encode_collector
-from shared.kafka import FencedProducer, Producer, ensure_topics
+from shared.kafka import Brokers, FencedProducer, Producer, ensure_topics
 from shared.roles.cluster import KEY, ClusterRoles, encode_roles
 from shared.topics import COLLECTORS, HA_ROLES, Outgoing, Topic
 from tests.central.centrals import Place
@@ -36,8 +36,8 @@ def write(servers: str, *found: ClusterRoles) -> None:
     """Write each record in a transaction of its own, as a primary does."""
 
     async def commit() -> None:
-        await ensure_topics(servers, [HA_ROLES])
-        producer = FencedProducer(servers, client_id="test", transactional_id="test")
+        await ensure_topics(Brokers(servers), [HA_ROLES])
+        producer = FencedProducer(Brokers(servers), client_id="test", transactional_id="test")
         await producer.start()
         for roles in found:
             await producer.commit([Outgoing(HA_ROLES.name, KEY, encode_roles(roles))])
@@ -123,8 +123,8 @@ async def test_a_central_started_later_lists_who_was_there_and_passes_junk_over(
 ) -> None:
     record = CollectorRecord(worker="collector-y/0", collector="collector-y", primary="central-a")
     key, value = encode_collector(record)
-    await ensure_topics(broker, [COLLECTORS])
-    producer = Producer(broker, client_id="test")
+    await ensure_topics(Brokers(broker), [COLLECTORS])
+    producer = Producer(Brokers(broker), client_id="test")
     await producer.start()
     for each in (b"no json", value):
         await producer.send(COLLECTORS.name, partition=0, key=key, value=each)

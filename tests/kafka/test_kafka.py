@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from cli.broker import Broker
 from cli.ports import free_port
 from shared.kafka import (
+    Brokers,
     KafkaAway,
     PositionLost,
     Producer,
@@ -75,8 +76,8 @@ async def test_what_was_sent_is_read_with_key_headers_and_append_time(
     broker: str, make_topic: MakeTopic
 ) -> None:
     topic = make_topic(partitions=2)
-    producer = Producer(broker, client_id="test")
-    reader = Reader(broker, client_id="test", topic=topic.name)
+    producer = Producer(Brokers(broker), client_id="test")
+    reader = Reader(Brokers(broker), client_id="test", topic=topic.name)
     await producer.start()
     before_ms = time.time() * 1000
 
@@ -98,7 +99,7 @@ async def test_sends_of_one_partition_keep_the_order_of_calls(
     broker: str, make_topic: MakeTopic
 ) -> None:
     topic = make_topic()
-    producer = Producer(broker, client_id="test")
+    producer = Producer(Brokers(broker), client_id="test")
     await producer.start()
 
     sent = await asyncio.gather(
@@ -109,7 +110,7 @@ async def test_sends_of_one_partition_keep_the_order_of_calls(
     )
 
     assert [one.offset for one in sent] == list(range(200))
-    reader = Reader(broker, client_id="test", topic=topic.name)
+    reader = Reader(Brokers(broker), client_id="test", topic=topic.name)
     await reader.start({0: 0})
     assert [int(record.value) for record in await read(reader, 200)] == list(range(200))
     await reader.stop()
@@ -120,7 +121,7 @@ async def test_the_largest_message_passes_and_a_larger_one_is_refused(
     broker: str, make_topic: MakeTopic
 ) -> None:
     topic = make_topic()
-    producer = Producer(broker, client_id="test")
+    producer = Producer(Brokers(broker), client_id="test")
     await producer.start()
 
     await producer.send(topic.name, partition=0, key=None, value=bytes(1_000_000))
@@ -134,7 +135,7 @@ async def test_the_largest_message_passes_and_a_larger_one_is_refused(
 
 async def test_nothing_is_sent_behind_a_refused_record(broker: str, make_topic: MakeTopic) -> None:
     topic = make_topic()
-    producer = Producer(broker, client_id="test")
+    producer = Producer(Brokers(broker), client_id="test")
     await producer.start()
 
     answers = await asyncio.gather(
@@ -151,7 +152,7 @@ async def test_nothing_is_sent_behind_a_refused_record(broker: str, make_topic: 
         "KafkaAway",
         "KafkaAway",
     ]
-    (facts,) = await partition_facts(broker, topic.name)
+    (facts,) = await partition_facts(Brokers(broker), topic.name)
     assert facts.end_offset == 1
     with pytest.raises(KafkaAway):
         await producer.send(topic.name, partition=0, key=None, value=b"before start()")
@@ -164,7 +165,7 @@ async def test_what_was_queued_before_a_restart_is_not_sent_after_it(
     broker: str, make_topic: MakeTopic
 ) -> None:
     topic = make_topic()
-    producer = Producer(broker, client_id="test")
+    producer = Producer(Brokers(broker), client_id="test")
     await producer.start()
     queued = [
         asyncio.ensure_future(
@@ -182,8 +183,8 @@ async def test_what_was_queued_before_a_restart_is_not_sent_after_it(
         number for number, sent in enumerate(answers) if not isinstance(sent, KafkaAway)
     ]
     assert acknowledged == list(range(len(acknowledged)))
-    (facts,) = await partition_facts(broker, topic.name)
-    reader = Reader(broker, client_id="test", topic=topic.name)
+    (facts,) = await partition_facts(Brokers(broker), topic.name)
+    reader = Reader(Brokers(broker), client_id="test", topic=topic.name)
     await reader.start({0: 0})
     values = [record.value for record in await read(reader, facts.end_offset)]
     # One more may stand there than was acknowledged: the one that was in flight.
@@ -196,7 +197,7 @@ async def test_what_was_queued_before_a_restart_is_not_sent_after_it(
 
 async def test_a_partition_that_is_not_there_is_refused(broker: str, make_topic: MakeTopic) -> None:
     topic = make_topic()
-    producer = Producer(broker, client_id="test")
+    producer = Producer(Brokers(broker), client_id="test")
     await producer.start()
     with pytest.raises(SendRefused):
         await producer.send(topic.name, partition=7, key=None, value=b"")
@@ -207,15 +208,15 @@ async def test_a_recreated_topic_has_another_id_and_can_be_written_again(
     broker: str, make_topic: MakeTopic
 ) -> None:
     topic = make_topic(partitions=2)
-    producer = Producer(broker, client_id="test")
+    producer = Producer(Brokers(broker), client_id="test")
     await producer.start()
     await producer.send(topic.name, partition=0, key=None, value=b"old")
-    before = await partition_facts(broker, topic.name)
+    before = await partition_facts(Brokers(broker), topic.name)
 
     await delete_topic(broker, topic.name)
-    await ensure_topics(broker, [topic])
+    await ensure_topics(Brokers(broker), [topic])
 
-    after = await partition_facts(broker, topic.name)
+    after = await partition_facts(Brokers(broker), topic.name)
     assert [facts.partition for facts in after] == [0, 1]
     assert len({facts.topic_id for facts in before}) == 1
     assert before[0].topic_id != after[0].topic_id
@@ -225,51 +226,51 @@ async def test_a_recreated_topic_has_another_id_and_can_be_written_again(
 
 
 async def test_facts_of_a_topic_that_is_not_there_are_none(broker: str) -> None:
-    assert await partition_facts(broker, "no-such-topic") == []
+    assert await partition_facts(Brokers(broker), "no-such-topic") == []
 
 
 async def test_ensuring_topics_twice_leaves_them_as_they_are(
     broker: str, make_topic: MakeTopic
 ) -> None:
     topic = make_topic(partitions=3)
-    before = await partition_facts(broker, topic.name)
+    before = await partition_facts(Brokers(broker), topic.name)
 
     other = Topic(topic.name, "any", 5, timedelta(hours=2))
-    await asyncio.gather(*(ensure_topics(broker, [other]) for _ in range(3)))
+    await asyncio.gather(*(ensure_topics(Brokers(broker), [other]) for _ in range(3)))
 
-    assert await partition_facts(broker, topic.name) == before
+    assert await partition_facts(Brokers(broker), topic.name) == before
 
 
 async def test_the_whole_table_of_topics_is_accepted(broker: str) -> None:
-    await asyncio.gather(*(ensure_topics(broker, TOPICS) for _ in range(3)))
+    await asyncio.gather(*(ensure_topics(Brokers(broker), TOPICS) for _ in range(3)))
     for topic in TOPICS:
-        assert len(await partition_facts(broker, topic.name)) == topic.partitions
+        assert len(await partition_facts(Brokers(broker), topic.name)) == topic.partitions
 
 
 async def test_an_impossible_topic_is_refused(broker: str) -> None:
     with pytest.raises(TopicRefused):
-        await ensure_topics(broker, [Topic("not/a/name", "any", 1, None)])
+        await ensure_topics(Brokers(broker), [Topic("not/a/name", "any", 1, None)])
 
 
 async def test_too_few_brokers_are_brokers_that_are_away(broker: str) -> None:
     # Those of a cluster that is starting are fenced for a while, and say the same.
     topic = Topic("few", "any", 1, None)
     with pytest.raises(KafkaAway, match="few"):
-        await ensure_topics(broker, [topic], replication_factor=3, patience_s=0.5)
+        await ensure_topics(Brokers(broker), [topic], replication_factor=3, patience_s=0.5)
 
 
 async def test_no_broker_at_start_is_said_soon() -> None:
     nowhere = f"127.0.0.1:{free_port()}"
-    producer = Producer(nowhere, client_id="test", patience_s=0.5)
-    reader = Reader(nowhere, client_id="test", topic="flows", patience_s=0.5)
+    producer = Producer(Brokers(nowhere), client_id="test", patience_s=0.5)
+    reader = Reader(Brokers(nowhere), client_id="test", topic="flows", patience_s=0.5)
     with pytest.raises(KafkaAway):
         await producer.start()
     with pytest.raises(KafkaAway):
         await reader.start({0: 0})
     with pytest.raises(KafkaAway):
-        await partition_facts(nowhere, "flows", patience_s=0.5)
+        await partition_facts(Brokers(nowhere), "flows", patience_s=0.5)
     with pytest.raises(KafkaAway):
-        await ensure_topics(nowhere, TOPICS, patience_s=0.5)
+        await ensure_topics(Brokers(nowhere), TOPICS, patience_s=0.5)
     with pytest.raises(KafkaAway):
         await producer.send("flows", partition=0, key=None, value=b"")
     await producer.stop()
@@ -280,10 +281,10 @@ async def test_an_offset_outside_the_log_is_named_and_reading_goes_on_elsewhere(
     broker: str, make_topic: MakeTopic
 ) -> None:
     topic = make_topic()
-    producer = Producer(broker, client_id="test")
+    producer = Producer(Brokers(broker), client_id="test")
     await producer.start()
     await producer.send(topic.name, partition=0, key=None, value=b"only")
-    reader = Reader(broker, client_id="test", topic=topic.name)
+    reader = Reader(Brokers(broker), client_id="test", topic=topic.name)
     await reader.start({0: 5})
 
     with pytest.raises(PositionLost) as lost:
@@ -299,7 +300,7 @@ async def test_an_offset_outside_the_log_is_named_and_reading_goes_on_elsewhere(
 
 async def test_a_quiet_topic_is_no_broker_that_is_away(broker: str, make_topic: MakeTopic) -> None:
     topic = make_topic()
-    reader = Reader(broker, client_id="test", topic=topic.name, silence_s=0.2)
+    reader = Reader(Brokers(broker), client_id="test", topic=topic.name, silence_s=0.2)
     await reader.start({0: 0})
     for _ in range(5):
         assert await reader.fetch(timeout_ms=100, records_max=10) == []
@@ -312,9 +313,9 @@ async def test_a_killed_broker_is_named_and_everything_goes_on_when_it_is_back(
 ) -> None:
     servers = own_broker.bootstrap_servers
     topic = Topic("killed", "any", 1, None)
-    await ensure_topics(servers, [topic], patience_s=DEADLINE_S)
-    producer = Producer(servers, client_id="test", delivery_timeout_s=2.0, patience_s=2.0)
-    reader = Reader(servers, client_id="test", topic=topic.name, silence_s=0.5)
+    await ensure_topics(Brokers(servers), [topic], patience_s=DEADLINE_S)
+    producer = Producer(Brokers(servers), client_id="test", delivery_timeout_s=2.0, patience_s=2.0)
+    reader = Reader(Brokers(servers), client_id="test", topic=topic.name, silence_s=0.5)
     await producer.start()
     await reader.start({0: 0})
     await producer.send(topic.name, partition=0, key=None, value=b"before")
@@ -339,8 +340,8 @@ async def test_a_killed_broker_is_named_and_everything_goes_on_when_it_is_back(
 async def test_stop_ends_while_the_broker_is_frozen_and_a_send_is_open(own_broker: Broker) -> None:
     servers = own_broker.bootstrap_servers
     topic = Topic("frozen", "any", 1, None)
-    await ensure_topics(servers, [topic], patience_s=DEADLINE_S)
-    producer = Producer(servers, client_id="test")
+    await ensure_topics(Brokers(servers), [topic], patience_s=DEADLINE_S)
+    producer = Producer(Brokers(servers), client_id="test")
     await producer.start()
     await producer.send(topic.name, partition=0, key=None, value=b"before")
     own_broker.freeze()

@@ -16,7 +16,7 @@ from services.central.live.live_view import LiveView
 from services.central.live.metrics import LiveMetrics
 from services.central.live.windows import LiveRate, RatesRange, Windows
 from shared.health import Health
-from shared.kafka import Producer, ensure_topics
+from shared.kafka import Brokers, Producer, ensure_topics
 from shared.topics import RATES, Topic
 from tests.central.live_ranges import Sum, a_message, a_range
 
@@ -63,7 +63,7 @@ async def following(servers: str, topic: Topic, **options: Any) -> AsyncIterator
     registry, health = CollectorRegistry(), Health()
     view = LiveView(
         app_id="central-a-live",
-        bootstrap_servers=servers,
+        brokers=Brokers(servers),
         topic=topic,
         metrics=LiveMetrics(registry, "steadflow_central"),
         health=health,
@@ -104,7 +104,7 @@ def two_minutes(stream: int, until_ms: int) -> list[RatesRange]:
 
 
 async def publish(servers: str, topic: Topic, ranges: Sequence[RatesRange]) -> None:
-    producer = Producer(servers, client_id="test")
+    producer = Producer(Brokers(servers), client_id="test")
     await producer.start()
     for given in ranges:
         headers, value = a_message(given)
@@ -167,7 +167,7 @@ async def test_what_is_no_sum_of_a_range_is_counted_and_passed_over(
     broker: str, make_topic: Callable[..., Topic]
 ) -> None:
     topic = make_topic("rates")
-    producer = Producer(broker, client_id="test")
+    producer = Producer(Brokers(broker), client_id="test")
     await producer.start()
     for headers, value in (([], b""), ([("v", b"1")], b"no arrow"), a_message(a_range(1, 2, 0))):
         await producer.send(topic.name, partition=0, key=b"x", value=value, headers=headers)
@@ -186,7 +186,7 @@ async def test_what_is_no_sum_of_a_range_is_counted_and_passed_over(
 @pytest.mark.slow
 async def test_a_broker_that_is_away_is_said_and_waited_for(own_broker: Broker) -> None:
     servers = own_broker.bootstrap_servers
-    await ensure_topics(servers, [RATES])
+    await ensure_topics(Brokers(servers), [RATES])
     async with following(servers, RATES) as live:
         await live.until(lambda: live.view.state == "live")
         own_broker.freeze()

@@ -13,7 +13,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from services.central.progress import FORCED_MS
 from shared.flow_message import encode_headers
-from shared.kafka import Producer, ensure_topics, partition_facts
+from shared.kafka import Brokers, Producer, ensure_topics, partition_facts
 from shared.topics import Topic
 from tests.central.centrals import Place
 from tests.central.stream_messages import (
@@ -53,7 +53,7 @@ def place(broker: str, make_topic: Callable[..., Topic], tmp_path: Path) -> Plac
 
 @pytest.fixture
 async def producer(broker: str) -> AsyncIterator[Producer]:
-    opened = Producer(broker, client_id="test")
+    opened = Producer(Brokers(broker), client_id="test")
     await opened.start()
     yield opened
     await opened.stop()
@@ -270,7 +270,9 @@ async def test_a_stream_without_end_is_closed_by_the_eight_day_rule(
     async with place.run() as central:
         await central.reads_to(end)
     with place.opened() as central:
-        central.applier.start(await partition_facts(place.bootstrap_servers, place.flows.name))
+        central.applier.start(
+            await partition_facts(Brokers(place.bootstrap_servers), place.flows.name)
+        )
         closed = central.applier.force_close(later_ms, read_to_end=frozenset({0}))
         assert closed == 2
         assert central.store.rolled_until(13) is not None
@@ -316,7 +318,7 @@ async def make_again(broker: str, topic: Topic) -> None:
         await admin.delete_topics([topic.name])
     finally:
         await admin.close()
-    await ensure_topics(broker, [topic])
+    await ensure_topics(Brokers(broker), [topic])
 
 
 async def delete_records(broker: str, topic: Topic, *, before: int) -> None:

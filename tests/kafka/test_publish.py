@@ -24,7 +24,7 @@ from services.ingest.spool.format import RecordKind
 from services.ingest.spool.reader import spool_bytes
 from services.ingest.status import read_status
 from shared.flow_message import LOG_HEADER, FlowRange, decode_headers
-from shared.kafka import Reader, ensure_topics, partition_facts
+from shared.kafka import Brokers, Reader, ensure_topics, partition_facts
 from shared.losses import LossReason
 from shared.topics import FLOWS, RATES, Topic
 from tests.ingest.logs import Read, read_trimmed, until
@@ -78,14 +78,14 @@ def messages_of(streams: set[int], records: list[tuple[FlowRange, bytes]]) -> Re
 
 async def read_topic(bootstrap_servers: str, topic: Topic) -> list[tuple[FlowRange, bytes]]:
     """Return what stands in a topic now and was meant for it, as a central reads it."""
-    facts = await partition_facts(bootstrap_servers, topic.name)
+    facts = await partition_facts(Brokers(bootstrap_servers), topic.name)
     ends = {
         fact.partition: fact.end_offset for fact in facts if fact.end_offset > fact.start_offset
     }
     found: list[tuple[FlowRange, bytes]] = []
     if not ends:
         return found
-    reader = Reader(bootstrap_servers, client_id="test", topic=topic.name)
+    reader = Reader(Brokers(bootstrap_servers), client_id="test", topic=topic.name)
     await reader.start(
         {fact.partition: fact.start_offset for fact in facts if fact.partition in ends}
     )
@@ -213,13 +213,13 @@ async def test_a_topic_made_again_is_published_again_and_nothing_doubles(
         spool.write(datagrams(80))
         await acknowledged(spool.directory, 7, spool.writer.next_number - 1)
         before = await read_topic(servers, FLOWS)
-        first_id = (await partition_facts(servers, FLOWS.name))[0].topic_id
+        first_id = (await partition_facts(Brokers(servers), FLOWS.name))[0].topic_id
         await delete_topic(servers, FLOWS.name)
         async with asyncio.timeout(SETTLE_S):
-            while not (facts := await partition_facts(servers, FLOWS.name)) or (
+            while not (facts := await partition_facts(Brokers(servers), FLOWS.name)) or (
                 facts[0].topic_id == first_id
             ):
-                await ensure_topics(servers, [FLOWS])
+                await ensure_topics(Brokers(servers), [FLOWS])
         spool.write([Datagram(EXPORTERS[0], v9_flows(9, seed=77), NOON_MS + 5_000)])
         async with asyncio.timeout(SETTLE_S):
             while sum(f.rows for f, _ in await read_topic(servers, FLOWS)) < 809:
@@ -281,7 +281,7 @@ async def test_too_many_bytes_for_the_topic_are_cut_by_datagram(
     spool.write(datagrams(100, flows=60))
     journal = Journal(spool.directory)
     publishing = Publishing(
-        spool.directory, journal, Publisher(broker, worker=WORKER, flows=flows),
+        spool.directory, journal, Publisher(Brokers(broker), worker=WORKER, flows=flows),
         collector=WORKER, spool_bytes_max=1 << 30, make_state=DecoderState,
         clocks=Clocks(wall_ms=lambda: NOON_MS, monotonic_s=asyncio.get_running_loop().time),
     )  # fmt: skip
@@ -307,7 +307,7 @@ async def test_a_refused_rates_topic_does_not_disturb_flows(broker: str, tmp_pat
     spool.open(7)
     spool.write(datagrams(10))
     tail = SpoolTail(spool.directory, JournalState(), DecoderState(), collector=WORKER)
-    publisher = Publisher(broker, worker=WORKER, flows=flows, rates=rates)
+    publisher = Publisher(Brokers(broker), worker=WORKER, flows=flows, rates=rates)
     await publisher.connect()
     message = tail.next_message() or tail.next_message(flush=True)
     assert message is not None

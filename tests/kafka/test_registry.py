@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli.broker import Broker
-from shared.kafka import Producer, ensure_topics
+from shared.kafka import Brokers, Producer, ensure_topics
 from shared.roles.cluster import KEY, ClusterRoles, encode_roles
 from shared.roles.fold import Standing, standing
 from shared.roles.history import Tail, chained
@@ -177,7 +177,7 @@ async def test_a_log_from_the_future_is_not_touched(cluster: Cluster) -> None:
 
 async def test_of_a_log_made_again_the_generation_grows(cluster: Cluster) -> None:
     roles = ClusterRoles(generation=6, epoch=5, primary="a")
-    producer = Producer(cluster.bootstrap_servers, client_id="test")
+    producer = Producer(Brokers(cluster.bootstrap_servers), client_id="test")
     await producer.start()
     await producer.send(cluster.ha_roles.name, partition=0, key=KEY, value=encode_roles(roles))
     await producer.stop()
@@ -187,7 +187,7 @@ async def test_of_a_log_made_again_the_generation_grows(cluster: Cluster) -> Non
         assert registry.metric("alarm", kind="log_remade") == 1
 
         await delete_topic(cluster.bootstrap_servers, cluster.ha_log.name)
-        await ensure_topics(cluster.bootstrap_servers, [cluster.ha_log])
+        await ensure_topics(Brokers(cluster.bootstrap_servers), [cluster.ha_log])
 
         await registry.until(lambda: generation(registry.state.config) == 8)
         async with cluster.central("a"):
@@ -242,7 +242,7 @@ async def test_snapshots_let_a_registry_begin_in_the_middle(cluster: Cluster) ->
 async def test_history_is_read_and_its_chain_checked(cluster: Cluster) -> None:
     entries = [{"generation": 1, "offset": number, "is": "acts"} for number in range(3)]
     values, _ = chained(entries, Tail())
-    producer = Producer(cluster.bootstrap_servers, client_id="test")
+    producer = Producer(Brokers(cluster.bootstrap_servers), client_id="test")
     async with cluster.registry() as registry:
         assert await registry.get("/history") == {"entries": [], "problems": []}
         await producer.start()

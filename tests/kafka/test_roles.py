@@ -14,7 +14,7 @@ from services.central.roles.metrics import RolesMetrics
 from services.central.roles.outbox import Delivered, Notice, decode_item
 from services.central.roles.part import Clocks, NotPrimary, Progress, RolesPart
 from shared.health import Health
-from shared.kafka import Reader, partition_facts
+from shared.kafka import Brokers, Reader, partition_facts
 from shared.roles.fold import Folded
 from shared.roles.history import problems, read_entry
 from shared.roles.records import DeathNotice, SwitchoverRequest
@@ -33,7 +33,7 @@ async def nothing_to_read() -> None:
 
 def make_part(broker: str, node: str, topics: RolesTopics) -> RolesPart:
     return RolesPart(
-        broker,
+        Brokers(broker),
         node=node,
         url=f"http://{node}",
         priority=100,
@@ -93,8 +93,10 @@ class Cluster:
 
     async def committed(self, topic: Topic) -> list[bytes]:
         """Return what a reader of committed records finds now."""
-        (facts,) = await partition_facts(self.broker, topic.name)
-        reader = Reader(self.broker, client_id="test", topic=topic.name, read_committed=True)
+        (facts,) = await partition_facts(Brokers(self.broker), topic.name)
+        reader = Reader(
+            Brokers(self.broker), client_id="test", topic=topic.name, read_committed=True
+        )
         await reader.start({0: facts.start_offset})
         values: list[bytes] = []
         try:

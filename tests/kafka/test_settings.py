@@ -9,7 +9,7 @@ import pytest
 
 from services.central.settings import TOMBSTONES_KEPT_MS
 from shared.addresses import pack_address
-from shared.kafka import Producer
+from shared.kafka import Brokers, Producer
 from shared.settings_events import ExporterNamed, encode
 from shared.topics import Topic
 from tests.central.centrals import Place, Running, authorized
@@ -93,7 +93,7 @@ async def test_a_position_older_than_tombstones_is_read_from_the_start(place: Pl
 
 
 async def test_what_is_no_event_is_counted_and_passed_over(place: Place) -> None:
-    producer = Producer(place.bootstrap_servers, client_id="test")
+    producer = Producer(Brokers(place.bootstrap_servers), client_id="test")
     await producer.start()
     for value in (b"no json", b'{"v":9,"kind":"exporter"}', b'{"v":1,"kind":"?"}'):
         await producer.send(place.settings.name, partition=0, key=b"exporter/x", value=value)
@@ -106,7 +106,7 @@ async def test_what_is_no_event_is_counted_and_passed_over(place: Place) -> None
 
 
 async def send(place: Place, event: ExporterNamed) -> None:
-    producer = Producer(place.bootstrap_servers, client_id="test")
+    producer = Producer(Brokers(place.bootstrap_servers), client_id="test")
     await producer.start()
     key, value = encode(event)
     await producer.send(place.settings.name, partition=0, key=key, value=value)

@@ -14,7 +14,7 @@ import httpx
 from services.registry.app import Service, build, create_app, running
 from services.registry.config import RegistryConfig
 from shared.ha_log import HaLog
-from shared.kafka import KafkaAway, Producer, Pulse
+from shared.kafka import Brokers, KafkaAway, Producer, Pulse
 from shared.roles.fold import Folded, RolesState, Standing, standing
 from shared.roles.policy import handover_target
 from shared.roles.records import Claim, Handover, Heartbeat, Record, encode_record
@@ -76,7 +76,7 @@ class Cluster:
 
     async def append(self, *records: Record) -> None:
         """Append records as somebody else would."""
-        producer = Producer(self.bootstrap_servers, client_id="somebody")
+        producer = Producer(Brokers(self.bootstrap_servers), client_id="somebody")
         await producer.start()
         for record in records:
             value = encode_record(record)
@@ -85,7 +85,7 @@ class Cluster:
 
     async def read(self) -> list[Folded]:
         """Return all that the log holds now."""
-        log = HaLog(self.bootstrap_servers, client_id="test", topic=self.ha_log)
+        log = HaLog(Brokers(self.bootstrap_servers), client_id="test", topic=self.ha_log)
         try:
             return await log.start()
         finally:
@@ -154,7 +154,7 @@ class FakeCentral:
     def __post_init__(self) -> None:
         self.incarnation = f"{self.node}/{next(_boots)}"
         self.log = HaLog(
-            self.cluster.bootstrap_servers, client_id=self.node, topic=self.cluster.ha_log
+            Brokers(self.cluster.bootstrap_servers), client_id=self.node, topic=self.cluster.ha_log
         )
 
     @property
@@ -163,7 +163,9 @@ class FakeCentral:
 
     async def run(self) -> None:
         topic = self.cluster.ha_log.name
-        pulse = Pulse(self.cluster.bootstrap_servers, client_id=f"{self.node}-p", topic=topic)
+        pulse = Pulse(
+            Brokers(self.cluster.bootstrap_servers), client_id=f"{self.node}-p", topic=topic
+        )
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(pulse.run())

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from shared.kafka import Reader, errors, reader
+from shared.kafka import Brokers, Reader, errors, reader
 
 
 class _Swallows:
@@ -25,7 +25,7 @@ class _Swallows:
 async def reading() -> tuple[asyncio.Task[object], _Swallows]:
     """Return a task that reads for ever, and is at it."""
     inner = _Swallows()
-    reads = Reader("127.0.0.1:9", client_id="test", topic="flows", silence_s=1e9)
+    reads = Reader(Brokers("127.0.0.1:9"), client_id="test", topic="flows", silence_s=1e9)
     reads._inner = inner
     reads._heard_at_s = 1e12
 

@@ -8,7 +8,7 @@ from services.central.collectors.listing import Heard, Listing
 from services.central.collectors.metrics import CollectorsMetrics
 from shared.collectors import CollectorRecordError, decode_collector
 from shared.follow import Follower
-from shared.kafka import Record
+from shared.kafka import Brokers, Record
 from shared.topics import Topic
 
 log = logging.getLogger(__name__)
@@ -20,16 +20,14 @@ class CollectorsLog:
     def __init__(
         self,
         *,
-        bootstrap_servers: str,
+        brokers: Brokers,
         topic: Topic,
         client_id: str,
         metrics: CollectorsMetrics,
         now_ms: Callable[[], int],
     ) -> None:
         """Build without connecting. now_ms: wall clock, UTC."""
-        self._follower = Follower(
-            bootstrap_servers, client_id=client_id, topic=topic, take=self._take
-        )
+        self._follower = Follower(brokers, client_id=client_id, topic=topic, take=self._take)
         self._metrics = metrics
         self._now_ms = now_ms
         self._listing = Listing()

@@ -22,6 +22,7 @@ from services.central.live.windows import (
 from shared.backoff import waits
 from shared.health import Health
 from shared.kafka import (
+    Brokers,
     KafkaAway,
     PartitionFacts,
     PositionLost,
@@ -84,7 +85,7 @@ class LiveView:
         self,
         *,
         app_id: str,
-        bootstrap_servers: str,
+        brokers: Brokers,
         topic: Topic,
         metrics: LiveMetrics,
         health: Health,
@@ -101,7 +102,7 @@ class LiveView:
         """
         self.windows = windows or Windows()
         self._app_id = app_id
-        self._bootstrap_servers = bootstrap_servers
+        self._brokers = brokers
         self._topic = topic
         self._metrics = metrics
         self._health = health
@@ -109,7 +110,7 @@ class LiveView:
         self._monotonic_s = monotonic_s
         self._rebuilds = rebuilds
         self._before_batch = before_batch
-        self._reader = Reader(bootstrap_servers, client_id=app_id, topic=topic.name)
+        self._reader = Reader(brokers, client_id=app_id, topic=topic.name)
         self._progress = _Progress()
         self._topic_id = ""
         self._pauses = waits(first_s=0.5, longest_s=10.0)
@@ -199,13 +200,13 @@ class LiveView:
 
     async def _follow(self) -> None:
         """One life of the Faust app."""
-        await ensure_topics(self._bootstrap_servers, [self._topic])
+        await ensure_topics(self._brokers, [self._topic])
         since_ms = self._now_ms() - KEPT_S * 1000
         self._progress.barrier = None
         facts = await self._ask()
         positions = {fact.partition: fact.end_offset for fact in facts}
         if self._rebuilds:
-            positions = await offsets_since(self._bootstrap_servers, self._topic.name, since_ms)
+            positions = await offsets_since(self._brokers, self._topic.name, since_ms)
         self._topic_id = facts[0].topic_id
         self._progress.read = dict(positions)
         self._note(facts)
@@ -246,7 +247,7 @@ class LiveView:
     async def _ask(self) -> list[PartitionFacts]:
         """Return what the topic is now, and when it was asked for."""
         at_s, at_ms = self._monotonic_s(), self._now_ms()
-        facts = await partition_facts(self._bootstrap_servers, self._topic.name, patience_s=2.0)
+        facts = await partition_facts(self._brokers, self._topic.name, patience_s=2.0)
         if not facts:
             raise KafkaAway(f"there is no topic {self._topic.name}")
         self._progress.answered_at_s = self._monotonic_s()

@@ -23,6 +23,7 @@ from shared.follow import Follower
 from shared.ha_log import HaLog, LogRemade, LogUnreadable
 from shared.health import Health
 from shared.kafka import (
+    Brokers,
     Fenced,
     FencedProducer,
     KafkaAway,
@@ -120,7 +121,7 @@ class RolesPart:
 
     def __init__(
         self,
-        bootstrap_servers: str,
+        bootstrap_servers: Brokers,
         *,
         node: str,
         boot_id: str = "",
@@ -540,7 +541,7 @@ class RolesPart:
             Duties(
                 roles=self.state,
                 now_ms=self._clocks.wall_ms(),
-                brokers=self._bootstrap_servers,
+                brokers=self._bootstrap_servers.servers,
                 took_s=self._took_s,
                 written=self._own_written,
                 tail=self._own_tail,

@@ -49,7 +49,7 @@ def build_publishing(config: IngestConfig, worker: int) -> Publishing:
     return Publishing(
         directory,
         journal,
-        Publisher(config.bootstrap_servers, worker=key),
+        Publisher(config.brokers, worker=key),
         collector=key,
         spool_bytes_max=config.spool_bytes_max,
         make_state=lambda: DecoderState(limits_of(config)),

@@ -9,6 +9,7 @@ from zlib import crc32
 from services.ingest.publish.encode import Message
 from shared.flow_message import LOG_HEADER
 from shared.kafka import (
+    Brokers,
     KafkaAway,
     PartitionFacts,
     Producer,
@@ -33,7 +34,7 @@ class Publisher:
 
     def __init__(
         self,
-        bootstrap_servers: str,
+        brokers: Brokers,
         *,
         worker: str,
         flows: Topic = FLOWS,
@@ -41,12 +42,12 @@ class Publisher:
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """worker: `name/index`, the key. flows, rates: made when they are missing."""
-        self._bootstrap_servers = bootstrap_servers
+        self._brokers = brokers
         self._worker = worker
         self._topic, self._rates_topic = flows, rates
         self._monotonic_s = monotonic_s
-        self._flows = Producer(bootstrap_servers, client_id=f"steadflow-decoder-{worker}")
-        self._rates = Producer(bootstrap_servers, client_id=f"steadflow-decoder-rates-{worker}")
+        self._flows = Producer(brokers, client_id=f"steadflow-decoder-{worker}")
+        self._rates = Producer(brokers, client_id=f"steadflow-decoder-rates-{worker}")
         self._rates_started = False
         self._rates_again_at_s = 0.0
         self._rates_partitions = rates.partitions
@@ -60,16 +61,16 @@ class Publisher:
 
     async def connect(self) -> list[PartitionFacts]:
         """Connect anew, make missing topics, and look at `flows`. Raises KafkaAway."""
-        await ensure_topics(self._bootstrap_servers, [self._topic, self._rates_topic])
+        await ensure_topics(self._brokers, [self._topic, self._rates_topic])
         await self._flows.start()
-        rates = await partition_facts(self._bootstrap_servers, self._rates_topic.name)
+        rates = await partition_facts(self._brokers, self._rates_topic.name)
         self._rates_partitions = len(rates) or 1
         self._rates_started = False
         return await self.look()
 
     async def look(self) -> list[PartitionFacts]:
         """Return what `flows` is now; empty when it is gone. Raises KafkaAway."""
-        facts = await partition_facts(self._bootstrap_servers, self._topic.name)
+        facts = await partition_facts(self._brokers, self._topic.name)
         self.facts = facts or self.facts
         return facts
 
