@@ -5,6 +5,7 @@ schemas only grow: fields are added with a default, never changed or used for so
 """
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Final, TypeVar
 
@@ -45,13 +46,32 @@ class InterfaceNamed:
 
 
 @dataclass(frozen=True, slots=True)
+class Invite:
+    """A machine may join as `joins_as`, once, until `expires_at_ms` (UTC).
+
+    invite: its id. secret_hash: of the secret that the invited one shows, in hex. used_by: node
+    that joined with it, used_key: hash of its public key, in hex; both empty until then.
+    used_at_ms: when, 0 until then.
+    """
+
+    invite: str
+    joins_as: str
+    secret_hash: str
+    expires_at_ms: int
+    made_by: str = ""
+    used_by: str = ""
+    used_key: str = ""
+    used_at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SettingRemoved:
     """The setting of `key` is the default again."""
 
     key: str
 
 
-SettingSet = RetentionSet | ExporterNamed | InterfaceNamed
+SettingSet = RetentionSet | ExporterNamed | InterfaceNamed | Invite
 SettingsEvent = SettingSet | SettingRemoved
 
 RETENTION_KEY: Final = "retention"
@@ -63,7 +83,9 @@ _KINDS: Final[dict[str, type[SettingSet]]] = {
     "retention": RetentionSet,
     "exporter": ExporterNamed,
     "interface": InterfaceNamed,
+    "invite": Invite,
 }
+_HEX: Final = re.compile("[0-9a-f]{8,64}")
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
@@ -77,6 +99,11 @@ def interface_key(exporter: bytes, if_index: int) -> str:
     return f"interface/{format_address(exporter)}/{if_index}"
 
 
+def invite_key(invite: str) -> str:
+    """Return the key of an invite: `invite/0123456789abcdef`."""
+    return f"invite/{invite}"
+
+
 def key_of(event: SettingsEvent) -> str:
     """Return the natural key of `event`."""
     match event:
@@ -86,6 +113,8 @@ def key_of(event: SettingsEvent) -> str:
             return exporter_key(exporter)
         case InterfaceNamed(exporter, if_index):
             return interface_key(exporter, if_index)
+        case Invite(invite):
+            return invite_key(invite)
         case SettingRemoved(key):
             return key
 
@@ -143,7 +172,20 @@ def _out_of_bounds(event: SettingSet) -> str:
             if not 0 <= if_index < 1 << 32 or not 0 <= speed_bps < 1 << 63:
                 return f"interface {if_index} of {speed_bps} bit/s"
             return _no_name(name)
+        case Invite():
+            return _no_invite(event)
     return ""
+
+
+def _no_invite(invite: Invite) -> str:
+    if not _HEX.fullmatch(invite.invite) or not _HEX.fullmatch(invite.secret_hash):
+        return f"invite {invite.invite[:40]!r}"
+    if not 0 <= invite.expires_at_ms < 1 << 63 or not 0 <= invite.used_at_ms < 1 << 63:
+        return f"times of invite {invite.invite}"
+    if invite.used_key and not _HEX.fullmatch(invite.used_key):
+        return f"key of invite {invite.invite}"
+    names = (invite.joins_as, invite.made_by or "-", invite.used_by or "-")
+    return next(filter(None, map(_no_name, names)), "")
 
 
 def _no_name(name: str) -> str:

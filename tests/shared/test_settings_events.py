@@ -12,6 +12,7 @@ from shared.addresses import pack_address
 from shared.settings_events import (
     ExporterNamed,
     InterfaceNamed,
+    Invite,
     RetentionSet,
     SettingRemoved,
     SettingsEvent,
@@ -39,6 +40,12 @@ STORED: list[tuple[bytes, bytes, SettingsEvent]] = [
         b'{"v":1,"kind":"interface","exporter":"2001:db8::1","if_index":3,"name":"x"}',
         InterfaceNamed(pack_address("2001:db8::1"), 3, "x", 0),
     ),
+    (
+        b"invite/00112233",
+        b'{"v":1,"kind":"invite","invite":"00112233","joins_as":"standby",'
+        b'"secret_hash":"aabbccdd","expires_at_ms":9,"used_by":"central-c"}',
+        Invite("00112233", "standby", "aabbccdd", 9, used_by="central-c"),
+    ),
     (b"exporter/192.0.2.1", b"", SettingRemoved("exporter/192.0.2.1")),
 ]
 
@@ -58,6 +65,17 @@ events = st.one_of(
         st.integers(0, 2**32 - 1),
         names,
         st.integers(0, 10**15),
+    ),
+    st.builds(
+        Invite,
+        st.from_regex("[0-9a-f]{8,64}", fullmatch=True),
+        names,
+        st.from_regex("[0-9a-f]{8,64}", fullmatch=True),
+        st.integers(0, 2**63 - 1),
+        st.just("") | names,
+        st.just("") | names,
+        st.just("") | st.from_regex("[0-9a-f]{8,64}", fullmatch=True),
+        st.integers(0, 2**63 - 1),
     ),
     st.builds(SettingRemoved, st.text(min_size=1).filter(str.isprintable)),
 )

@@ -79,6 +79,20 @@ class InterfaceNameRow(Base):
     speed_bps: Mapped[int] = mapped_column(BigInteger)
 
 
+class InviteRow(Base):
+    """An invite to join, used or not."""
+
+    __tablename__ = "setting_invites"
+    invite: Mapped[str] = mapped_column(String(64), primary_key=True)
+    joins_as: Mapped[str] = mapped_column(String(255))
+    secret_hash: Mapped[str] = mapped_column(String(64))
+    expires_at_ms: Mapped[int] = mapped_column(BigInteger)
+    made_by: Mapped[str] = mapped_column(String(255))
+    used_by: Mapped[str] = mapped_column(String(255))
+    used_key: Mapped[str] = mapped_column(String(64))
+    used_at_ms: Mapped[int] = mapped_column(BigInteger)
+
+
 class ExporterSeenRow(Base):
     """An exporter and export version that sent flows."""
 

@@ -1,7 +1,7 @@
 """The tables of the settings, written only from events on `settings` as they are read back."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.orm import Session
@@ -10,6 +10,7 @@ from services.central.metadata.database import to_write
 from services.central.metadata.models import (
     ExporterNameRow,
     InterfaceNameRow,
+    InviteRow,
     RetentionRow,
     SettingsPositionRow,
 )
@@ -18,6 +19,7 @@ from shared.settings_events import (
     RETENTION_KEY,
     ExporterNamed,
     InterfaceNamed,
+    Invite,
     RetentionSet,
     SettingRemoved,
     SettingsEvent,
@@ -64,7 +66,7 @@ class SettingsTables:
         """
         with Session(to_write(self._engine)) as session, session.begin():
             if from_nothing:
-                for table in (RetentionRow, ExporterNameRow, InterfaceNameRow):
+                for table in (RetentionRow, ExporterNameRow, InterfaceNameRow, InviteRow):
                     session.execute(delete(table))
             for event in events:
                 _write(session, event)
@@ -102,6 +104,15 @@ class SettingsTables:
                 for row in rows
             ]
 
+    def invites(self) -> Sequence[Invite]:
+        """Return all invites, the one that expires last first."""
+        with Session(self._engine) as session:
+            rows = session.scalars(select(InviteRow).order_by(InviteRow.expires_at_ms.desc()))
+            return [
+                Invite(**{field: getattr(row, field) for field in Invite.__dataclass_fields__})
+                for row in rows
+            ]
+
 
 def _retention_in(session: Session) -> RetentionSet | None:
     row = session.get(RetentionRow, 1)
@@ -125,6 +136,8 @@ def _write(session: Session, event: SettingsEvent) -> None:
                     speed_bps=speed_bps,
                 )
             )
+        case Invite():
+            session.merge(InviteRow(**asdict(event)))
         case SettingRemoved(key):
             _remove(session, key)
 
@@ -136,6 +149,8 @@ def _remove(session: Session, key: str) -> None:
         session.execute(delete(RetentionRow))
     elif kind == "exporter":
         session.execute(delete(ExporterNameRow).where(ExporterNameRow.exporter == rest))
+    elif kind == "invite":
+        session.execute(delete(InviteRow).where(InviteRow.invite == rest))
     elif kind == "interface":
         exporter, _, if_index = rest.rpartition("/")
         # A key is whatever somebody wrote to the topic.

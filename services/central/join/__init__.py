@@ -1,0 +1,1 @@
+"""How another machine joins: invites, and what the invited one is given."""

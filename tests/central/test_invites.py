@@ -1,0 +1,218 @@
+"""An invite admits one machine, once, for a while."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+
+from services.central.join.api import Joining, Signed, invites_router
+from services.central.join.invites import KEPT_MS, InviteRefused, JoinsAs, redeemed, to_forget
+from services.central.problems import Forbidden, add_problems
+from shared.invite_token import InviteToken, InviteTokenError, hash_secret, parse_token
+from shared.settings_events import Invite, SettingRemoved, SettingsEvent, key_of
+
+SECRET = "5e" * 24
+FINGERPRINT = "f1" * 32
+INVITE = Invite("00" * 8, "standby", hash_secret(SECRET), expires_at_ms=10_000)
+USED = Invite(
+    "11" * 8, "standby", hash_secret(SECRET), 10_000, "a", "central-c", "aa" * 32, used_at_ms=5
+)
+
+
+def redeem(invites: Sequence[Invite], meant: Invite, **changes: Any) -> Invite:
+    given: dict[str, Any] = {
+        "invite": meant.invite,
+        "secret": SECRET,
+        "node": "central-c",
+        "key": "aa" * 32,
+        "now_ms": 9_999,
+    }
+    return redeemed(invites, **(given | changes))
+
+
+def test_an_open_invite_admits_who_shows_its_secret() -> None:
+    used = redeem([USED, INVITE], INVITE)
+
+    assert (used.used_by, used.used_key, used.used_at_ms) == ("central-c", "aa" * 32, 9_999)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"secret": "00" * 24}, "not known here"),
+        ({"invite": "22" * 8}, "not known here"),
+        ({"now_ms": 10_000}, "expired"),
+    ],
+)
+def test_another_secret_and_another_time_admit_nobody(changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(InviteRefused, match=why):
+        redeem([INVITE], INVITE, **changes)
+
+
+def test_a_used_invite_admits_the_same_key_only() -> None:
+    assert redeem([USED], USED) == USED
+
+    for other in ({"key": "bb" * 32}, {"node": "central-d"}):
+        with pytest.raises(InviteRefused, match="used already"):
+            redeem([USED], USED, **other)
+
+
+def test_invites_are_forgotten_long_after_they_were_over() -> None:
+    assert to_forget([INVITE, USED], 10_000 + KEPT_MS) == []
+    assert to_forget([INVITE], 10_001 + KEPT_MS) == [INVITE]
+
+
+def test_a_token_is_read_back_and_hides_its_secret() -> None:
+    token = InviteToken("00" * 8, SECRET, FINGERPRINT)
+
+    assert parse_token(f" {token}\n") == token
+    assert SECRET not in repr(token)
+    for wrong in ("", "sf1", str(token)[:-1], str(token).replace("sf1", "sf2"), f"{token} x"):
+        with pytest.raises(InviteTokenError, match="not whole"):
+            parse_token(wrong)
+
+
+@dataclass
+class Book:
+    """Invites as the settings hold them."""
+
+    kept: dict[str, Invite] = field(default_factory=dict)
+    now_ms: int = 1_000
+    url: str = "https://central.example:8443"
+
+    def invites(self) -> list[Invite]:
+        return list(self.kept.values())
+
+    async def change(self, event: SettingsEvent) -> None:
+        if isinstance(event, SettingRemoved):
+            self.kept.pop(event.key, None)
+        else:
+            assert isinstance(event, Invite)
+            self.kept[key_of(event)] = event
+
+    def client(self, scheme: str = "https") -> httpx.AsyncClient:
+        def sign(name: str, request: bytes) -> Signed:
+            if b"REQUEST" not in request:
+                raise ValueError("this is no certificate signing request")
+            return Signed(f"certificate of {name}", "authority", request[-2:].hex() * 16)
+
+        async def authorized(request: Request) -> None:
+            if request.headers.get("Authorization") != "Bearer right":
+                raise Forbidden("no")
+
+        async def to_primary(request: Request) -> None: ...
+
+        app = FastAPI()
+        add_problems(app)
+        app.include_router(
+            invites_router(
+                self.invites,
+                self.change,
+                Joining(
+                    lambda: self.url,
+                    lambda: FINGERPRINT,
+                    sign,
+                    lambda joins_as: {"brokers": f"kafka.example:9093 for {joins_as}"},
+                    lambda: self.now_ms,
+                ),
+                authorized=authorized,
+                to_primary=to_primary,
+                made_by="central-a",
+            )
+        )
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url=f"{scheme}://central.example"
+        )
+
+
+RIGHT = {"Authorization": "Bearer right"}
+
+
+async def invited(book: Book, **wish: object) -> dict[str, Any]:
+    async with book.client() as client:
+        answer = await client.post("/api/v1/invites", json=wish, headers=RIGHT)
+        assert answer.status_code == 200, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+
+async def join(book: Book, token: str, *, key: str = "k1", scheme: str = "https") -> httpx.Response:
+    body = {"token": token, "name": "central-c", "request": f"REQUEST {key}"}
+    async with book.client(scheme) as client:
+        return await client.post("/api/v1/join", json=body)
+
+
+async def test_the_line_to_copy_lets_a_machine_join_once() -> None:
+    book = Book()
+    made = await invited(book)
+    url, _, token = made["line"].removeprefix("steadflow standby join ").partition(" --token ")
+
+    assert (url, token) == (book.url, made["token"])
+    assert parse_token(token).fingerprint == FINGERPRINT
+    answer = await join(book, token)
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == {
+        "name": "central-c",
+        "joins_as": "standby",
+        "certificate": "certificate of central-c",
+        "ca": "authority",
+        "brokers": f"kafka.example:9093 for {JoinsAs.STANDBY}",
+    }
+    assert (await join(book, token)).status_code == 200
+    other = await join(book, token, key="k2")
+    assert (other.status_code, "used already" in other.text) == (403, True)
+
+
+async def test_no_secret_is_kept_or_listed() -> None:
+    book = Book()
+    made = await invited(book, joins_as="collector", valid_s=60)
+    secret = parse_token(made["token"]).secret
+
+    async with book.client() as client:
+        listed = await client.get("/api/v1/invites", headers=RIGHT)
+    assert listed.json()["rows"][0]["standing"] == "open"
+    assert secret not in listed.text + repr(book.kept)
+    assert hash_secret(secret) not in listed.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "invites"), ("GET", "invites"), ("DELETE", f"invites/{'0' * 16}")]
+)
+async def test_invites_need_the_bearer_token(method: str, path: str) -> None:
+    async with Book().client() as client:
+        answer = await client.request(method, f"/api/v1/{path}", json={})
+    assert answer.status_code == 401
+
+
+async def test_before_failover_is_enabled_nobody_is_invited() -> None:
+    async with Book(url="").client() as client:
+        answer = await client.post("/api/v1/invites", json={}, headers=RIGHT)
+    assert (answer.status_code, "steadflow standby enable" in answer.text) == (409, True)
+
+
+async def test_what_cannot_join_is_told_why() -> None:
+    book = Book()
+    made = await invited(book)
+
+    plain = await join(book, made["token"], scheme="http")
+    assert (plain.status_code, "https only" in plain.text) == (403, True)
+    broken = await join(book, made["token"][:-1])
+    assert (broken.status_code, "not whole" in broken.text) == (403, True)
+    async with book.client() as client:
+        body = {"token": made["token"], "name": "central-c", "request": "?"}
+        answer = await client.post("/api/v1/join", json=body)
+    assert (answer.status_code, "no certificate signing request" in answer.text) == (400, True)
+    assert book.invites()[0].used_by == ""
+
+
+async def test_an_invite_can_be_taken_back() -> None:
+    book = Book()
+    made = await invited(book)
+    async with book.client() as client:
+        await client.delete(f"/api/v1/invites/{made['invite']}", headers=RIGHT)
+
+    answer = await join(book, made["token"])
+    assert (answer.status_code, "not known here" in answer.text) == (403, True)
