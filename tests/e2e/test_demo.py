@@ -83,6 +83,11 @@ def test_key_k_kills_the_primary_and_another_one_takes_over(tmp_path: Path) -> N
                 break
         return text in shown.decode(errors="replace")
 
+    def has_ended() -> bool:
+        # Whoever writes into a terminal that nobody reads waits for ever.
+        shows("")
+        return process.poll() is not None
+
     try:
         wait_until(lambda: shows("Press k to kill central-"), "somebody acts", 300)
         # Who takes over must have heard of the flows before.
@@ -91,7 +96,8 @@ def test_key_k_kills_the_primary_and_another_one_takes_over(tmp_path: Path) -> N
         wait_until(lambda: shows(" was killed, process "), "it is killed", 60)
         wait_until(lambda: shows(" ago: seen dead; nobody acted for "), "a takeover", 60)
         process.send_signal(signal.SIGINT)
-        wait_until(lambda: shows("equal: all") and process.poll() is not None, "the end", 300)
+        wait_until(has_ended, "the end", 300)
+        assert shows("equal: all"), shown.decode(errors="replace")[-3_000:]
         assert process.returncode == 0
     finally:
         if process.poll() is None:
