@@ -1,0 +1,1 @@
+"""The agent that makes a bare machine a hot standby, and keeps it honest."""

@@ -1,0 +1,96 @@
+"""Every check before a join, green, amber and red, and what it says to do."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from services.standby.preflight import Light, Measured, Primary, preflight, stops
+from shared.machine import Machine, this_machine
+
+HERE = Machine(
+    release="1.0",
+    os_family="Linux",
+    architecture="x86_64",
+    cores=4,
+    memory_bytes=16 * 10**9,
+    disk_free_bytes=100 * 10**9,
+    utc_offset_s=3600,
+    now_ms=0,
+)
+PRIMARY = Primary(machine=HERE, store_bytes=20 * 10**9, flows_per_s=1_000)
+MEASURED = Measured(
+    clock_offset_ms=-20, kafka_offset_ms=400, round_trip_ms=3, inserts_per_s=200_000
+)
+
+
+def test_two_machines_alike_are_green_in_every_line() -> None:
+    lines = preflight(HERE, PRIMARY, MEASURED)
+
+    assert {line.light for line in lines} == {Light.GREEN}
+    assert len({line.check for line in lines}) == len(lines) == 12
+    assert not any(line.remedy for line in lines)
+    assert stops(lines) == []
+
+
+MACHINES: list[tuple[str, dict[str, Any], Light]] = [
+    ("release", {"release": "1.1"}, Light.RED),
+    ("system", {"os_family": "FreeBSD"}, Light.RED),
+    ("system", {"architecture": "aarch64"}, Light.AMBER),
+    ("cores", {"cores": 2}, Light.AMBER),
+    ("memory", {"memory_bytes": 10 * 10**9}, Light.AMBER),
+    ("memory", {"memory_bytes": 7 * 10**9}, Light.RED),
+    ("disk", {"disk_free_bytes": 39 * 10**9}, Light.AMBER),
+    ("disk", {"disk_free_bytes": 23 * 10**9}, Light.RED),
+    ("time zone", {"utc_offset_s": -12_600}, Light.AMBER),
+]
+MEASUREMENTS: list[tuple[str, dict[str, Any], Light]] = [
+    ("clock", {"clock_offset_ms": 1_001.0}, Light.AMBER),
+    ("clock", {"clock_offset_ms": -300_000.0}, Light.RED),
+    ("clock", {"clock_offset_ms": None}, Light.RED),
+    ("Kafka's clock", {"kafka_offset_ms": 6_000.0}, Light.RED),
+    ("reach from here", {"unreachable": ["kafka.example:9093 is refused"]}, Light.RED),
+    ("reach from the primary", {"unreachable_back": ["10.0.0.9:8443 timed out"]}, Light.RED),
+    ("Kafka's round trip", {"round_trip_ms": 200.0}, Light.AMBER),
+    ("Kafka's round trip", {"round_trip_ms": 2_000.0}, Light.RED),
+    ("Kafka's round trip", {"round_trip_ms": None}, Light.RED),
+    ("insert speed", {"inserts_per_s": 2_000.0}, Light.AMBER),
+    ("insert speed", {"inserts_per_s": 900.0}, Light.RED),
+    ("insert speed", {"inserts_per_s": None}, Light.RED),
+]
+
+
+@pytest.mark.parametrize(("check", "change", "light"), MACHINES)
+def test_another_machine_is_named_in_its_line(
+    check: str, change: dict[str, Any], light: Light
+) -> None:
+    only_line_is(check, light, preflight(replace(HERE, **change), PRIMARY, MEASURED))
+
+
+@pytest.mark.parametrize(("check", "change", "light"), MEASUREMENTS)
+def test_what_was_measured_is_judged_in_its_line(
+    check: str, change: dict[str, Any], light: Light
+) -> None:
+    only_line_is(check, light, preflight(HERE, PRIMARY, replace(MEASURED, **change)))
+
+
+def only_line_is(check: str, light: Light, lines: list[Any]) -> None:
+    wrong = [line for line in lines if line.light is not Light.GREEN]
+    assert [(line.check, line.light) for line in wrong] == [(check, light)]
+    assert wrong[0].remedy
+    assert stops(lines) == (wrong if light is Light.RED else [])
+
+
+def test_facts_of_a_machine_are_read_back(tmp_path: Any) -> None:
+    machine = this_machine(tmp_path / "not" / "there", now_ms=1_700_000_000_000)
+
+    assert Machine.from_json(machine.to_json()) == machine
+    assert machine.disk_free_bytes > 0
+    for wrong in (
+        None,
+        {},
+        machine.to_json() | {"cores": "4"},
+        machine.to_json() | {"cores": True},
+    ):
+        with pytest.raises(ValueError, match="machine"):
+            Machine.from_json(wrong)
