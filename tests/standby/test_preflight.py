@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from services.standby.preflight import Light, Measured, Primary, preflight, stops
-from shared.machine import Machine, this_machine
+from shared.machine import Machine
+from shared.this_machine import this_machine
 
 HERE = Machine(
     release="1.0",
