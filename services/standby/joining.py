@@ -1,0 +1,220 @@
+"""How far a machine is on its way to being a proven hot standby, and what is owed next; pure.
+
+The state is kept on disk after each event: whoever was interrupted goes on from there.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple, assert_never
+
+from services.standby.preflight import Light, Line, stops
+
+
+class Phase(StrEnum):
+    """What a join is at; the value is what people read."""
+
+    REGISTERING = "registers with the primary"
+    CHECKING = "checks this machine against the primary"
+    REFUSED = "refused: see the red lines"
+    ASKING = "asks the primary for a snapshot"
+    COPYING = "copies the snapshot"
+    RESTORING = "puts the copy in place"
+    FOLLOWING = "catches up with the log"
+    PROVING = "compares the copy with the primary"
+    STANDBY = "hot standby"
+
+
+class Work(StrEnum):
+    """What whoever drives a join does next."""
+
+    REGISTER = "register"
+    CHECK = "check"
+    ASK_SNAPSHOT = "ask for a snapshot"
+    COPY = "copy"
+    RESTORE = "wait until the central answers"
+    FOLLOW = "wait until it has caught up"
+    PROVE = "wait until it is proven equal"
+    WATCH = "watch"
+    NOTHING = "wait for a person"
+
+
+class Joining(NamedTuple):
+    """One join. is_forced: a person wants it in spite of red lines.
+
+    lines: of the last checks. snapshot: its id at the primary, empty without one. bytes_done,
+    bytes_total: of the copy. problem: what went wrong last, empty when nothing did.
+    proven_until_ms: end of the last minute proven equal, 0 before; UTC.
+    """
+
+    phase: Phase = Phase.REGISTERING
+    is_forced: bool = False
+    lines: Sequence[Line] = ()
+    snapshot: str = ""
+    bytes_done: int = 0
+    bytes_total: int = 0
+    problem: str = ""
+    proven_until_ms: int = 0
+
+
+class Registered(NamedTuple):
+    """The primary admitted this machine."""
+
+
+class Checked(NamedTuple):
+    """All checks were made."""
+
+    lines: Sequence[Line]
+
+
+class SnapshotMade(NamedTuple):
+    """The primary holds a snapshot for this machine."""
+
+    snapshot: str
+    bytes_total: int
+
+
+class Copied(NamedTuple):
+    """So much of the snapshot is here; is_whole: all of it, and it was verified."""
+
+    bytes_done: int
+    is_whole: bool
+
+
+class SnapshotLost(NamedTuple):
+    """The primary does not have that snapshot any more, or it cannot be used: another one."""
+
+    problem: str
+
+
+class Restored(NamedTuple):
+    """The central here answers, out of the copy."""
+
+
+class CaughtUp(NamedTuple):
+    """The central here has read the log to its end."""
+
+
+class Proven(NamedTuple):
+    """Every minute until then is equal on both centrals; UTC."""
+
+    until_ms: int
+
+
+class Failed(NamedTuple):
+    """What was tried did not go, and is tried again."""
+
+    problem: str
+
+
+class Forced(NamedTuple):
+    """A person wants the join in spite of red lines."""
+
+
+Event = (
+    Registered | Checked | SnapshotMade | Copied | SnapshotLost | Restored | CaughtUp | Proven
+    | Failed | Forced
+)  # fmt: skip
+
+_AFTER_CHECKS = (Phase.CHECKING, Phase.REFUSED)
+
+
+def evolve(joining: Joining, event: Event) -> Joining:
+    """Fold one event; one that does not fit the phase changes nothing."""
+    phase = joining.phase
+    match event:
+        case Failed():
+            return joining._replace(problem=event.problem)
+        case Registered() if phase is Phase.REGISTERING:
+            return joining._replace(phase=Phase.CHECKING, problem="")
+        case Checked() if phase in _AFTER_CHECKS:
+            is_stopped = bool(stops(event.lines)) and not joining.is_forced
+            after = Phase.REFUSED if is_stopped else Phase.ASKING
+            return joining._replace(phase=after, lines=tuple(event.lines), problem="")
+        case Checked():
+            return joining._replace(lines=tuple(event.lines))
+        case Forced():
+            after = Phase.ASKING if phase is Phase.REFUSED else phase
+            return joining._replace(phase=after, is_forced=True)
+        case SnapshotMade() if phase is Phase.ASKING:
+            return joining._replace(
+                phase=Phase.COPYING,
+                snapshot=event.snapshot,
+                bytes_done=0,
+                bytes_total=event.bytes_total,
+                problem="",
+            )
+        case Copied() if phase is Phase.COPYING:
+            after = Phase.RESTORING if event.is_whole else phase
+            return joining._replace(phase=after, bytes_done=event.bytes_done, problem="")
+        case SnapshotLost() if phase is Phase.COPYING:
+            return joining._replace(phase=Phase.ASKING, snapshot="", problem=event.problem)
+        case Restored() if phase is Phase.RESTORING:
+            return joining._replace(phase=Phase.FOLLOWING, problem="")
+        case CaughtUp() if phase is Phase.FOLLOWING:
+            return joining._replace(phase=Phase.PROVING, problem="")
+        case Proven() if phase in (Phase.PROVING, Phase.STANDBY):
+            return joining._replace(
+                phase=Phase.STANDBY,
+                problem="",
+                proven_until_ms=max(event.until_ms, joining.proven_until_ms),
+            )
+        case _:
+            return joining
+
+
+def owed(joining: Joining) -> Work:
+    """Return what is to be done now."""
+    match joining.phase:
+        case Phase.REGISTERING:
+            return Work.REGISTER
+        case Phase.CHECKING:
+            return Work.CHECK
+        case Phase.REFUSED:
+            return Work.NOTHING
+        case Phase.ASKING:
+            return Work.ASK_SNAPSHOT
+        case Phase.COPYING:
+            return Work.COPY
+        case Phase.RESTORING:
+            return Work.RESTORE
+        case Phase.FOLLOWING:
+            return Work.FOLLOW
+        case Phase.PROVING:
+            return Work.PROVE
+        case Phase.STANDBY:
+            return Work.WATCH
+        case _:
+            assert_never(joining.phase)
+
+
+def began_again(joining: Joining) -> Joining:
+    """Return where a join goes on after its process was started again."""
+    # What was red may be mended by now.
+    phase = Phase.CHECKING if joining.phase is Phase.REFUSED else joining.phase
+    return joining._replace(phase=phase, problem="")
+
+
+def to_json(joining: Joining) -> dict[str, Any]:
+    """Return it as a JSON object."""
+    return {
+        **joining._asdict(),
+        "phase": joining.phase.name.lower(),
+        "lines": [
+            {"check": line.check, "light": line.light, "found": line.found, "remedy": line.remedy}
+            for line in joining.lines
+        ],
+    }
+
+
+def from_json(content: Any) -> Joining:  # Any: JSON
+    """Read it back. Raises ValueError for what is no state of a join."""
+    try:
+        lines = tuple(
+            Line(each["check"], Light(each["light"]), each["found"], each["remedy"])
+            for each in content["lines"]
+        )
+        known = {name: content[name] for name in Joining._fields if name in content}
+        phase = Phase[str(content["phase"]).upper()]
+        return Joining(**known | {"phase": phase, "lines": lines})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"no state of a join: {error!r}") from error

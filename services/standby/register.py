@@ -1,0 +1,139 @@
+"""Registering with the primary, which is believed by the fingerprint in the token alone."""
+
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import httpx
+
+from shared.invite_token import InviteToken
+from shared.tls import (
+    KeyAndRequest,
+    TlsError,
+    fingerprint,
+    new_key_and_request,
+    pinned_context,
+    write_node,
+)
+from shared.tls.writing import OWNER_ONLY, write_whole
+
+TIMEOUT_S = 30.0
+HTTPS_PORT = 443
+
+
+class RegisterError(Exception):
+    """The primary did not admit this machine; the text is one sentence."""
+
+    def __init__(self, sentence: str, *, is_final: bool) -> None:
+        """is_final: asking again with the same token is of no use."""
+        super().__init__(sentence)
+        self.is_final = is_final
+
+
+class Address(NamedTuple):
+    """Where the primary answers."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """As people write it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"https://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What the primary gave. joins_as: `standby` or `collector`. given: the rest, as JSON."""
+
+    name: str
+    joins_as: str
+    certificate_pem: bytes
+    ca_pem: bytes
+    given: Mapping[str, Any]
+
+
+def parse_primary(text: str) -> Address:
+    """Return the address in `https://HOST[:PORT]`. Raises ValueError with one sentence."""
+    try:
+        parts = urlsplit(text if "://" in text else f"https://{text}")
+        port = parts.port or HTTPS_PORT
+    except ValueError as error:
+        raise ValueError(f"{text[:100]!r} is no address like https://primary:443") from error
+    if parts.scheme != "https":
+        raise ValueError("the primary is reached over https only: the token is secret")
+    if not parts.hostname:
+        raise ValueError(f"{text[:100]!r} names no host")
+    return Address(parts.hostname, port)
+
+
+def key_and_request(directory: Path, name: str, hosts: Sequence[str]) -> KeyAndRequest:
+    """Return this node's key and request, the ones kept in `directory` when there are some.
+
+    The token admits one key: who asks again after an answer that was lost must show the same one.
+    Raises TlsError.
+    """
+    key_file, request_file = directory / "joining.key", directory / "joining.csr"
+    if key_file.exists() and request_file.exists():
+        return KeyAndRequest(key_file.read_bytes(), request_file.read_bytes())
+    made = new_key_and_request(name, hosts)
+    write_whole(key_file, made.key_pem, mode=OWNER_ONLY)
+    write_whole(request_file, made.request_pem, mode=OWNER_ONLY)
+    return made
+
+
+def register(primary: Address, token: InviteToken, name: str, request_pem: bytes) -> Admitted:
+    """Ask the primary to admit this node. Blocking. Raises RegisterError."""
+    try:
+        context = pinned_context(primary.host, primary.port, token.fingerprint)
+    except TlsError as error:
+        raise RegisterError(str(error), is_final="fingerprint" in str(error)) from error
+    body = {"token": str(token), "name": name, "request": request_pem.decode()}
+    answer = _post(context, f"{primary.url}/api/v1/join", body)
+    if answer.status_code != httpx.codes.OK:
+        is_final = answer.status_code in (400, 403, 409)
+        raise RegisterError(_sentence(answer), is_final=is_final)
+    try:
+        content = dict(answer.json())
+        ca_pem = str(content.pop("ca")).encode()
+        admitted = Admitted(
+            str(content.pop("name")),
+            str(content.pop("joins_as")),
+            str(content.pop("certificate")).encode(),
+            ca_pem,
+            content,
+        )
+        is_pinned = fingerprint(ca_pem) == token.fingerprint
+    except (ValueError, KeyError, TypeError, TlsError) as error:
+        raise RegisterError("the primary's answer is not whole", is_final=False) from error
+    if not is_pinned:
+        raise RegisterError("the primary gave another authority than the token's", is_final=True)
+    return admitted
+
+
+def keep(directory: Path, made: KeyAndRequest, admitted: Admitted) -> None:
+    """Write what makes this machine a node: key, certificate, authority. Raises TlsError."""
+    write_node(directory, made.key_pem, admitted.certificate_pem, admitted.ca_pem)
+    for name in ("joining.key", "joining.csr"):
+        (directory / name).unlink(missing_ok=True)
+
+
+def _post(context: ssl.SSLContext, url: str, body: object) -> httpx.Response:
+    try:
+        with httpx.Client(verify=context, timeout=TIMEOUT_S, trust_env=False) as client:
+            return client.post(url, json=body)
+    except httpx.HTTPError as error:
+        said = str(error) or type(error).__name__
+        raise RegisterError(f"the primary did not answer: {said}", is_final=False) from error
+
+
+def _sentence(answer: httpx.Response) -> str:
+    try:
+        detail = answer.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        detail = f"status {answer.status_code}"
+    return f"the primary says: {detail}"

@@ -1,0 +1,114 @@
+"""A join goes through its phases, may be interrupted at each, and goes on."""
+
+import random
+
+import pytest
+
+from services.standby.joining import (
+    CaughtUp,
+    Checked,
+    Copied,
+    Event,
+    Failed,
+    Forced,
+    Joining,
+    Phase,
+    Proven,
+    Registered,
+    Restored,
+    SnapshotLost,
+    SnapshotMade,
+    Work,
+    began_again,
+    evolve,
+    from_json,
+    owed,
+    to_json,
+)
+from services.standby.preflight import Light, Line
+
+GREEN = Line("release", Light.GREEN, "1.0")
+RED = Line("disk", Light.RED, "full", "make room")
+WAY: list[tuple[Work, Event]] = [
+    (Work.REGISTER, Registered()),
+    (Work.CHECK, Checked((GREEN,))),
+    (Work.ASK_SNAPSHOT, SnapshotMade("s1", 100)),
+    (Work.COPY, Copied(40, is_whole=False)),
+    (Work.COPY, Copied(100, is_whole=True)),
+    (Work.RESTORE, Restored()),
+    (Work.FOLLOW, CaughtUp()),
+    (Work.PROVE, Proven(60_000)),
+]
+OTHERS: list[Event] = [Failed("no answer"), Forced(), SnapshotLost("gone"), Checked((RED,))]
+
+
+def after(*events: Event) -> Joining:
+    joining = Joining()
+    for event in events:
+        joining = evolve(joining, event)
+    return joining
+
+
+def test_the_way_from_nothing_to_a_proven_standby() -> None:
+    joining = Joining()
+    for work, event in WAY:
+        assert owed(joining) is work
+        joining = evolve(joining, event)
+
+    assert (joining.phase, joining.proven_until_ms) == (Phase.STANDBY, 60_000)
+    assert owed(joining) is Work.WATCH
+
+
+def test_interrupted_at_any_point_it_goes_on_from_there() -> None:
+    joining = Joining()
+    for work, event in WAY:
+        joining = began_again(from_json(to_json(joining)))
+        assert owed(joining) is work
+        joining = evolve(joining, event)
+
+    assert joining.phase is Phase.STANDBY
+
+
+def test_red_stops_and_a_person_may_force_it() -> None:
+    refused = after(Registered(), Checked((GREEN, RED)))
+
+    assert (refused.phase, owed(refused)) == (Phase.REFUSED, Work.NOTHING)
+    assert began_again(refused).phase is Phase.CHECKING
+    assert owed(evolve(refused, Forced())) is Work.ASK_SNAPSHOT
+    assert after(Forced(), Registered(), Checked((RED,))).phase is Phase.ASKING
+
+
+def test_a_snapshot_that_is_gone_is_asked_for_again() -> None:
+    joining = after(*(event for _, event in WAY[:4]), SnapshotLost("released"))
+
+    assert (joining.phase, joining.snapshot, joining.problem) == (Phase.ASKING, "", "released")
+
+
+def test_events_that_do_not_fit_change_no_phase() -> None:
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    events = [event for _, event in WAY]
+    order = list(Phase)
+    for _ in range(500):
+        joining = Joining()
+        for event in rng.choices(events + OTHERS, k=30):
+            before, joining = joining, evolve(joining, event)
+            step = order.index(joining.phase) - order.index(before.phase)
+            # Forward through all phases but the refusal; back only for another snapshot.
+            assert step in (0, 1, 2) or isinstance(event, SnapshotLost)
+            if joining.phase is Phase.STANDBY:
+                assert joining.proven_until_ms
+
+
+def test_a_problem_is_kept_until_something_goes_well() -> None:
+    joining = after(Failed("the primary did not answer"))
+    assert joining.problem
+
+    assert evolve(joining, Registered()).problem == ""
+
+
+@pytest.mark.parametrize("content", [None, {}, {"phase": "flying", "lines": []}, {"lines": 3}])
+def test_a_damaged_state_is_named(content: object) -> None:
+    with pytest.raises(ValueError, match="no state of a join"):
+        from_json(content)
