@@ -21,6 +21,7 @@ from services.central.body_limit import BodyLimit
 from services.central.collectors.api import collectors_router
 from services.central.collectors.collectors_log import CollectorsLog
 from services.central.config import CentralConfig
+from services.central.join.node_api import node_router
 from services.central.live.api import Subscribers, live_router
 from services.central.live.live_view import LiveView
 from services.central.metadata.database import MetadataUrlError, migrate, open_database
@@ -48,6 +49,7 @@ from shared.http_metrics import HttpMetrics
 from shared.kafka import end_offsets
 from shared.settings_events import RetentionSet
 from shared.tasks import end_task
+from shared.this_machine import this_machine
 from shared.token import configured_token
 from shared.topics import (
     COLLECTORS,
@@ -286,6 +288,13 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
     )
     app.include_router(
         roles_router(central.roles, registries=central.config.registries, authorized=authorized)
+    )
+    app.include_router(
+        node_router(
+            central.store,
+            lambda: this_machine(central.config.data_dir, now_ms=now_ms()),
+            authorized=authorized,
+        )
     )
     add_passed_on(app)
     if central.config.live:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +19,7 @@ from services.central.reports import Cursor, ReportRequest, totals
 from services.central.store.errors import ReportsBusy
 from shared.addresses import pack_address
 from shared.losses import Loss, LossReason
+from shared.machine import Machine
 from shared.topics import FLOWS, SETTINGS
 from tests.central.centrals import Place, authorized, client_of
 from tests.central.stream_messages import Datagram, Stream, cut, facts_of, log_of, send
@@ -268,6 +270,26 @@ async def test_a_page_of_another_origin_may_change_nothing(client: httpx.AsyncCl
         headers = authorized() | {"Origin": origin}
         answer = await client.delete("/api/v1/settings/retention", headers=headers)
         assert answer.status_code == status, answer.text
+
+
+async def test_who_joins_is_told_what_this_machine_is_and_whether_it_is_reached(
+    client: httpx.AsyncClient,
+) -> None:
+    facts = (await client.get("/api/v1/node", headers=authorized())).json()
+    assert Machine.from_json(facts["machine"]).cores >= 1
+    assert facts["store_bytes"] > 0
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        open_port = listener.getsockname()[1]
+        answer = await client.post(
+            "/api/v1/node/reach", json={"ports": [open_port]}, headers=authorized()
+        )
+        assert answer.json() == {"from": "127.0.0.1", "problems": []}
+    answer = await client.post(
+        "/api/v1/node/reach", json={"ports": [open_port]}, headers=authorized()
+    )
+    assert f"127.0.0.1:{open_port}: " in answer.json()["problems"][0]
+    assert (await client.get("/api/v1/node")).status_code == 401
 
 
 async def test_health_and_metrics(client: httpx.AsyncClient) -> None:

@@ -1,0 +1,81 @@
+"""What a machine that joins asks of this one: what it is, and whether it can be reached back."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Protocol
+
+import pyarrow as pa
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.central.answers import Json
+from shared.machine import Machine
+
+REACH_TIMEOUT_S: Final = 5.0
+PORTS_MAX: Final = 8
+HOUR_S: Final = 3600
+_STORE_BYTES: Final = (
+    "SELECT sum(bytes_on_disk) AS bytes FROM system.parts "
+    "WHERE active AND database = currentDatabase()"
+)
+_BUSIEST_MINUTE: Final = (
+    "SELECT max(flows) AS flows FROM (SELECT sum(flows) AS flows FROM rollups "
+    "WHERE level = 0 AND grouping = 0 AND starts_at >= toDateTime({since:UInt32}, 'UTC') "
+    "GROUP BY starts_at)"
+)
+
+Check = Callable[[Request], Awaitable[None]]
+
+
+class Answers(Protocol):
+    """A store as it is asked here."""
+
+    def query_arrow(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
+        """Return an answer as Arrow."""
+        ...
+
+
+class Ports(BaseModel):
+    """TCP ports on the machine that asks."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"ports": [8443]}})
+    ports: list[int] = Field(max_length=PORTS_MAX)
+
+
+def node_router(store: Answers, machine: Callable[[], Machine], *, authorized: Check) -> APIRouter:
+    """Return the routes. machine: what this one is; blocking."""
+    router = APIRouter(prefix="/api/v1", tags=["join"], dependencies=[Depends(authorized)])
+
+    @router.get("/node", summary="This machine, how much it holds, how much arrives")
+    async def node() -> Json:
+        here = await asyncio.to_thread(machine)
+        since_s = here.now_ms // 1000 - HOUR_S
+        held = await asyncio.to_thread(_number, store, _STORE_BYTES, {})
+        busiest = await asyncio.to_thread(_number, store, _BUSIEST_MINUTE, {"since": since_s})
+        return {"machine": here.to_json(), "store_bytes": held, "flows_per_s": busiest / 60}
+
+    @router.post("/node/reach", summary="Whether this machine reaches the one that asks")
+    async def reach(body: Ports, request: Request) -> Json:
+        # Nobody but the one who asks is tried: this is no scanner for others.
+        host = "" if request.client is None else request.client.host
+        tried = await asyncio.gather(*(_try(host, port) for port in body.ports))
+        return {"from": host, "problems": [problem for problem in tried if problem]}
+
+    return router
+
+
+def _number(store: Answers, sql: str, parameters: Mapping[str, Any]) -> int:
+    (value,) = store.query_arrow(sql, parameters).column(0).to_pylist()
+    return int(value or 0)
+
+
+async def _try(host: str, port: int) -> str:
+    try:
+        async with asyncio.timeout(REACH_TIMEOUT_S):
+            _, writer = await asyncio.open_connection(host, port)
+            writer.close()
+    except TimeoutError:
+        return f"{host}:{port} does not answer within {REACH_TIMEOUT_S:g} s"
+    except OSError as error:
+        return f"{host}:{port}: {error.strerror or error}"
+    return ""
