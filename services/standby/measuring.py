@@ -1,0 +1,107 @@
+"""What is measured before a join: clocks, round trips, what can be reached, how fast a store is."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from shared.kafka import Brokers, KafkaAway, PositionLost, Reader, first_partition_facts
+from shared.topics import HA_LOG
+
+CONNECT_TIMEOUT_S = 5.0
+TRIES = 3
+TICK_TIMEOUT_S = 15.0
+MEASURE_TIMEOUT_S = 120.0
+
+
+class Reached(NamedTuple):
+    """round_trip_ms: of the fastest connection, None without one. problem: empty without one."""
+
+    round_trip_ms: float | None
+    problem: str
+
+
+async def reach(host: str, port: int) -> Reached:
+    """Connect a few times: a TCP connection is one round trip."""
+    fastest_ms: float | None = None
+    for _ in range(TRIES):
+        started_s = time.monotonic()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                _, writer = await asyncio.open_connection(host, port)
+        except TimeoutError:
+            return Reached(None, f"{host}:{port} does not answer within {CONNECT_TIMEOUT_S:g} s")
+        except socket.gaierror as error:
+            return Reached(None, f"the name {host} is not known here: {error.strerror}")
+        except OSError as error:
+            return Reached(None, f"{host}:{port}: {error.strerror or error}")
+        spent_ms = (time.monotonic() - started_s) * 1000
+        fastest_ms = spent_ms if fastest_ms is None else min(fastest_ms, spent_ms)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+    return Reached(fastest_ms, "")
+
+
+def host_ports(servers: str) -> list[tuple[str, int]]:
+    """Return the addresses in a list of brokers."""
+    found = []
+    for server in servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        found.append((host.strip("[]"), int(port)))
+    return found
+
+
+async def kafka_offset_ms(brokers: Brokers) -> float | None:
+    """Return our clock against Kafka's append time, from the next tick of `ha.log`.
+
+    None when none is read: nobody ticks, or Kafka does not answer.
+    """
+    reader = Reader(brokers, client_id="preflight", topic=HA_LOG.name)
+    try:
+        async with asyncio.timeout(TICK_TIMEOUT_S):
+            facts = await first_partition_facts(brokers, HA_LOG.name)
+            await reader.start({0: facts.end_offset})
+            while True:
+                records = await reader.fetch(timeout_ms=1_000, records_max=10)
+                if records:
+                    return time.time_ns() / 1e6 - records[-1].timestamp_ms
+    except (KafkaAway, PositionLost, TimeoutError):
+        return None
+    finally:
+        await reader.stop()
+
+
+async def inserts_per_s(folder: Path) -> float | None:
+    """Measure a store in `folder`, in a process of its own; None when it cannot be done."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-m", "services.central.measure", str(folder),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(MEASURE_TIMEOUT_S):
+            output, _ = await process.communicate()
+        return float(json.loads(output)["inserts_per_s"])
+    except (TimeoutError, ValueError, KeyError, TypeError):
+        return None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@contextlib.contextmanager
+def answering(ports: Sequence[int]) -> Iterator[None]:
+    """Accept connections on `ports` for a while, where nothing else does yet."""
+    with contextlib.ExitStack() as stack:
+        for port in ports:
+            # Taken: then it answers by itself.
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.create_server(("", port)))
+        yield

@@ -1,0 +1,90 @@
+"""Asking the primary over HTTPS, as a node that has a certificate and the cluster's token."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import httpx
+
+from services.standby.preflight import Primary
+from services.standby.register import Address
+from shared.machine import Machine
+from shared.tls import TlsFiles, client_context
+
+TIMEOUT_S = 30.0
+
+
+class PrimaryAway(Exception):
+    """The primary gave no answer of use; the text is one sentence."""
+
+
+class PrimaryGone(PrimaryAway):
+    """It answers, and does not have what was asked for."""
+
+
+class Said(NamedTuple):
+    """What the primary is. clock_offset_ms: our clock against its; half of the way at best."""
+
+    primary: Primary
+    clock_offset_ms: float
+
+
+class PrimaryClient:
+    """One connection pool. Every method blocks and raises PrimaryAway."""
+
+    def __init__(self, address: Address, files: TlsFiles, token: str) -> None:
+        """Build without connecting. token: the cluster's bearer token. Raises TlsError."""
+        self._url = address.url
+        self._client = httpx.Client(
+            verify=client_context(files),
+            timeout=TIMEOUT_S,
+            trust_env=False,
+            headers={"Authorization": f"Bearer {token}"},
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def node(self) -> Said:
+        """Return what the primary is, holds and gets."""
+        sent_ms = time.time_ns() / 1e6
+        content = self.ask("GET", "/api/v1/node")
+        got_ms = time.time_ns() / 1e6
+        try:
+            machine = Machine.from_json(content["machine"])
+            primary = Primary(
+                machine=machine,
+                store_bytes=int(content["store_bytes"]),
+                flows_per_s=float(content["flows_per_s"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise PrimaryAway(f"the primary's answer is not whole: {error}") from error
+        return Said(primary, (sent_ms + got_ms) / 2 - machine.now_ms)
+
+    def reaches(self, ports: list[int]) -> list[str]:
+        """Return what of our ports the primary cannot reach, in sentences."""
+        content = self.ask("POST", "/api/v1/node/reach", {"ports": ports})
+        return [str(problem) for problem in content.get("problems", [])]
+
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:  # JSON
+        """Return the JSON of an answer. Raises PrimaryGone for 404 and 410."""
+        try:
+            answer = self._client.request(method, f"{self._url}{path}", json=body)
+        except httpx.HTTPError as error:
+            said = str(error) or type(error).__name__
+            raise PrimaryAway(f"the primary does not answer at {self._url}: {said}") from error
+        if answer.is_success:
+            try:
+                return answer.json() if answer.content else {}
+            except ValueError as error:
+                raise PrimaryAway(f"the primary answers {path}, but not with JSON") from error
+        kind = PrimaryGone if answer.status_code in (404, 410) else PrimaryAway
+        raise kind(f"the primary says to {path}: {_detail(answer)}")
+
+
+def _detail(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"status {answer.status_code}"
