@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from services.central.roles.outbox import decode_item
 from services.registry.committed import read_history, read_to_end
-from shared.kafka import KafkaAway, Reader, Record, first_partition_facts
+from shared.kafka import Brokers, KafkaAway, Reader, Record, first_partition_facts
 from shared.roles.cluster import decode_roles
 from shared.roles.records import decode_record
 from shared.topics import HA_HISTORY, HA_LOG, HA_ROLES, OUTBOX, Topic
@@ -22,7 +22,7 @@ class Recorder:
     """What was read of `ha.log` so far. Made by `recording`."""
 
     def __init__(self, bootstrap_servers: str) -> None:
-        self._bootstrap_servers = bootstrap_servers
+        self._brokers = Brokers(bootstrap_servers)
         self._is_over = threading.Event()
         self._pool = ThreadPoolExecutor(1)
         self._reading = self._pool.submit(asyncio.run, self._read())
@@ -35,13 +35,13 @@ class Recorder:
         self._pool.shutdown()
 
     async def _read(self) -> None:
-        reader = Reader(self._bootstrap_servers, client_id=CLIENT_ID, topic=HA_LOG.name)
+        reader = Reader(self._brokers, client_id=CLIENT_ID, topic=HA_LOG.name)
         await reader.start({0: 0})
         end_offset: int | None = None
         try:
             while end_offset is None or reader.positions[0] < end_offset:
                 if end_offset is None and self._is_over.is_set():
-                    facts = await first_partition_facts(self._bootstrap_servers, HA_LOG.name)
+                    facts = await first_partition_facts(self._brokers, HA_LOG.name)
                     end_offset = facts.end_offset
                 try:
                     read = await reader.fetch(timeout_ms=500, records_max=5_000)
@@ -57,12 +57,12 @@ class Recorder:
         return asyncio.run(self._recorded(sightings))
 
     async def _recorded(self, sightings: Sequence[Sighting]) -> Recorded:
-        servers = self._bootstrap_servers
-        history, _ = await read_history(servers, client_id=CLIENT_ID, topic=HA_HISTORY.name)
+        brokers = self._brokers
+        history, _ = await read_history(brokers, client_id=CLIENT_ID, topic=HA_HISTORY.name)
         return Recorded(
             log=self.log,
-            roles=[decode_roles(each.value) for each in await _committed(servers, HA_ROLES)],
-            outbox=[decode_item(each.value) for each in await _committed(servers, OUTBOX)],
+            roles=[decode_roles(each.value) for each in await _committed(brokers, HA_ROLES)],
+            outbox=[decode_item(each.value) for each in await _committed(brokers, OUTBOX)],
             history=history,
             sightings=sightings,
         )
@@ -87,12 +87,12 @@ def _logged(read: Record) -> Logged:
     return Logged(decode_record(read.value), read.offset, read.timestamp_ms)
 
 
-async def _committed(servers: str, topic: Topic) -> list[Record]:
-    reader = Reader(servers, client_id=CLIENT_ID, topic=topic.name, read_committed=True)
+async def _committed(brokers: Brokers, topic: Topic) -> list[Record]:
+    reader = Reader(brokers, client_id=CLIENT_ID, topic=topic.name, read_committed=True)
     try:
         return [
             record
-            async for records in read_to_end(reader, servers, topic.name)
+            async for records in read_to_end(reader, brokers, topic.name)
             for record in records
         ]
     finally:
