@@ -46,7 +46,7 @@ from shared.health import Health, health_router
 from shared.health_metrics import HealthCollector
 from shared.http import http_server, listen
 from shared.http_metrics import HttpMetrics
-from shared.kafka import end_offsets
+from shared.kafka import configured_brokers, end_offsets
 from shared.settings_events import RetentionSet
 from shared.tasks import end_task
 from shared.this_machine import this_machine
@@ -123,7 +123,7 @@ def open_central(
     of their own. url: where it listens, unless the setting says otherwise. before_step: as of
     `Applier`.
     """
-    token, brokers = configured_token(config.token_file), config.brokers
+    token, brokers = configured_token(config.token_file), configured_brokers(config)
     database = _open_database(config)
     try:
         store = _open_store(config)

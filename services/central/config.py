@@ -6,8 +6,6 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.kafka import Brokers, configured_brokers
-
 
 class CentralConfig(BaseSettings):
     """Settings of one central. Where names and retention come from users, they are events."""
@@ -129,11 +127,6 @@ class CentralConfig(BaseSettings):
         if not self.raw_days <= self.minute_days <= self.hour_days:
             raise ValueError("raw_days <= minute_days <= hour_days must hold")
         return self
-
-    @property
-    def brokers(self) -> Brokers:
-        """Return the brokers, with certificates read now. Raises ConfigError."""
-        return configured_brokers(self.bootstrap_servers, self.kafka_tls_dir)
 
     @property
     def registries(self) -> tuple[str, ...]:

@@ -91,7 +91,7 @@ async def serve(
     """Run a collector until SIGTERM, SIGINT or `stop`. Raises ConfigError while it starts."""
     # Nothing of a collector can be changed over HTTP yet; a wrong file is said at once anyway.
     configured_token(config.token_file)
-    configured_brokers(config.bootstrap_servers, config.kafka_tls_dir)
+    configured_brokers(config)
     lock = _hold_spool(config)
     try:
         with contextlib.ExitStack() as opened:
@@ -148,7 +148,7 @@ async def _serve_on(
 
 def _roles_follower(config: IngestConfig, known: KnownRoles) -> Follower:
     follower = Follower(
-        config.brokers,
+        configured_brokers(config),
         client_id=f"{config.name}-roles",
         topic=HA_ROLES,
         take=lambda record: known.take(record, follower.topic_id),
@@ -198,7 +198,7 @@ def check(config: IngestConfig) -> None:
     """Open everything and close it again. Raises ConfigError."""
     # Nothing of a collector can be changed over HTTP yet; a wrong file is said at once anyway.
     configured_token(config.token_file)
-    configured_brokers(config.bootstrap_servers, config.kafka_tls_dir)
+    configured_brokers(config)
     lock = _hold_spool(config)
     try:
         with contextlib.ExitStack() as opened:

@@ -7,8 +7,6 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.kafka import Brokers, configured_brokers
-
 
 class IngestConfig(BaseSettings):
     """Settings of one collector, the same for its holder, receivers and decoders."""
@@ -103,11 +101,6 @@ class IngestConfig(BaseSettings):
         if self.spool_bytes_max < 4 * self.segment_bytes:
             raise ValueError("spool_bytes_max must be at least 4 times segment_bytes")
         return self
-
-    @property
-    def brokers(self) -> Brokers:
-        """Return the brokers, with certificates read now. Raises ConfigError."""
-        return configured_brokers(self.bootstrap_servers, self.kafka_tls_dir)
 
     @property
     def spool_bytes_hard(self) -> int:

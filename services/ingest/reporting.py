@@ -11,7 +11,7 @@ from services.ingest.known_roles import KnownRoles
 from services.ingest.pace import Pace, paced
 from shared.backoff import waits
 from shared.collectors import NO_EPOCH, CollectorRecord, encode_collector
-from shared.kafka import KafkaAway, Pulse, TopicRefused, ensure_topics
+from shared.kafka import KafkaAway, Pulse, TopicRefused, configured_brokers, ensure_topics
 from shared.roles.cluster import ClusterRoles
 from shared.topics import COLLECTORS, Topic
 
@@ -41,7 +41,7 @@ class Reporting:
         self._topic = topic
         self._paces: dict[tuple[str, str], Pace | None] = {}
         config = holder.config
-        self._brokers = config.brokers
+        self._brokers = configured_brokers(config)
         self._pulse = Pulse(self._brokers, client_id=f"{config.name}-heartbeat", topic=topic.name)
 
     @property

@@ -5,8 +5,6 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.kafka import Brokers, configured_brokers
-
 
 class RegistryConfig(BaseSettings):
     """Settings of one registry. It keeps nothing on disk: what holds is in `ha.log`."""
@@ -62,8 +60,3 @@ class RegistryConfig(BaseSettings):
         le=86_400,
         description="A central whose store is further behind is no candidate, in seconds.",
     )
-
-    @property
-    def brokers(self) -> Brokers:
-        """Return the brokers, with certificates read now. Raises ConfigError."""
-        return configured_brokers(self.bootstrap_servers, self.kafka_tls_dir)

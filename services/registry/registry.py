@@ -17,7 +17,7 @@ from services.registry.ticking import Ticking, after_sent, after_valid, due_s
 from shared.backoff import waits
 from shared.ha_log import HaLog, LogRemade, LogUnreadable
 from shared.health import Health
-from shared.kafka import KafkaAway, Pulse, Sent, TopicRefused, unbroken
+from shared.kafka import KafkaAway, Pulse, Sent, TopicRefused, configured_brokers, unbroken
 from shared.roles.cluster import ClusterRoles
 from shared.roles.fold import START, Folded, FutureFold, RolesState
 from shared.roles.history import Entry
@@ -62,7 +62,7 @@ class Registry:
         self._clock_s = clock_s
         self._chance = chance
         self._history = ha_history
-        brokers, client_id = config.brokers, config.name
+        brokers, client_id = configured_brokers(config), config.name
         self._brokers = brokers
         self._log = HaLog(brokers, client_id=client_id, topic=ha_log)
         self._pulse = Pulse(brokers, client_id=f"{client_id}-pulse", topic=ha_log.name)

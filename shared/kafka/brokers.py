@@ -3,7 +3,7 @@
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from shared.config import ConfigError
 from shared.tls import TlsError, TlsFiles, client_context
@@ -42,12 +42,23 @@ class Brokers:
         }
 
 
-def configured_brokers(servers: str, tls_dir: Path | None) -> Brokers:
-    """Return the brokers of the settings `bootstrap_servers` and `kafka_tls_dir`.
+class KafkaSettings(Protocol):
+    """What the settings of every service say of Kafka."""
 
-    Raises ConfigError naming the setting.
-    """
+    @property
+    def bootstrap_servers(self) -> str:
+        """As of `Brokers`."""
+
+    @property
+    def kafka_tls_dir(self) -> Path | None:
+        """Folder of this node's certificate; None without TLS."""
+
+
+def configured_brokers(config: KafkaSettings) -> Brokers:
+    """Return the brokers of a service. Raises ConfigError naming the setting that is wrong."""
+    folder = config.kafka_tls_dir
+    tls = None if folder is None else TlsFiles.in_directory(folder)
     try:
-        return Brokers(servers, None if tls_dir is None else TlsFiles.in_directory(tls_dir))
+        return Brokers(config.bootstrap_servers, tls)
     except TlsError as error:
         raise ConfigError(f"setting kafka_tls_dir: {error}") from error

@@ -14,7 +14,7 @@ from services.ingest.config import IngestConfig
 from services.registry.app import check as check_registry
 from services.registry.config import RegistryConfig
 from shared.config import ConfigError
-from shared.kafka import Brokers, configured_brokers
+from shared.kafka import Brokers
 from shared.tls import TlsError, TlsFiles
 from tests.tls_nodes import authority_in, make_node
 
@@ -27,7 +27,7 @@ def test_without_certificates_nothing_is_encrypted() -> None:
 def test_with_certificates_every_client_verifies_the_brokers(tmp_path: Path) -> None:
     make_node(authority_in(tmp_path / "authority"), tmp_path / "node")
 
-    arguments = configured_brokers("a:1", tmp_path / "node").arguments
+    arguments = Brokers("a:1", TlsFiles.in_directory(tmp_path / "node")).arguments
 
     assert arguments["security_protocol"] == "SSL"
     context = arguments["ssl_context"]

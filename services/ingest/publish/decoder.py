@@ -18,6 +18,7 @@ from services.ingest.publish.publish import Publisher
 from services.ingest.publish.publishing import Clocks, Publishing
 from services.ingest.spool.writer import DECODER_LOCK, SpoolHeld, hold
 from shared.config import EXIT_CONFIG, ConfigError, load
+from shared.kafka import configured_brokers
 from shared.parent import die_with_parent
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def build_publishing(config: IngestConfig, worker: int) -> Publishing:
     return Publishing(
         directory,
         journal,
-        Publisher(config.brokers, worker=key),
+        Publisher(configured_brokers(config), worker=key),
         collector=key,
         spool_bytes_max=config.spool_bytes_max,
         make_state=lambda: DecoderState(limits_of(config)),
