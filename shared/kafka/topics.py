@@ -122,8 +122,9 @@ async def delete_records(
                     [(topic, [(0, before_offset)])], int(REQUEST_TIMEOUT_S * 1000)
                 )
                 answer = await client.send(leader, request)
-                for _, parts in answer.topics:
-                    for _number, _low_watermark, error_code in parts:
+                # Newer versions of the answer end each row with tags.
+                for _name, parts, *_tags in answer.topics:
+                    for _number, _low_watermark, error_code, *_tags in parts:
                         _raise_for(error_code)
 
     await _asked(ask, patience_s)

@@ -19,6 +19,7 @@ from shared.kafka import (
     Record,
     SendRefused,
     TopicRefused,
+    delete_records,
     ensure_topics,
     partition_facts,
 )
@@ -358,3 +359,17 @@ async def test_stop_ends_while_the_broker_is_frozen_and_a_send_is_open(own_broke
         answers = await asyncio.gather(*open_sends, return_exceptions=True)
 
     assert {type(answer) for answer in answers} == {KafkaAway}
+
+
+async def test_what_nobody_needs_any_more_is_deleted(broker: str, make_topic: MakeTopic) -> None:
+    topic = make_topic()
+    producer = Producer(Brokers(broker), client_id="test")
+    await producer.start()
+    for number in range(3):
+        await producer.send(topic.name, partition=0, key=None, value=b"%d" % number)
+    await producer.stop()
+
+    await delete_records(Brokers(broker), topic.name, before_offset=2)
+
+    (facts,) = await partition_facts(Brokers(broker), topic.name)
+    assert (facts.start_offset, facts.end_offset) == (2, 3)
