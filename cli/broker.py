@@ -2,6 +2,7 @@
 
 KRaft with one node, on loopback. It is formatted so that it can grow to more nodes while it runs:
 `format --standalone` and `controller.quorum.bootstrap.servers`, never a static set of voters.
+A second listener, for other machines, speaks TLS to those who show a certificate, and only that.
 """
 
 import base64
@@ -14,8 +15,8 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from cli.jars import Progress, cache_directory, fetch_jars, read_lock
 from cli.ports import check_port
 from shared.kafka import Brokers
 from shared.parent import die_with_parent
+from shared.tls import TlsFiles, server_context
+from shared.tls.writing import OWNER_ONLY, write_whole
 
 HOST = "127.0.0.1"
 READY_TIMEOUT_S = 90.0
@@ -37,13 +40,31 @@ class BrokerError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkListener:
+    """Where other machines reach a broker: by TLS, with a certificate of the same authority.
+
+    host: the name they are told, which the certificate holds. bind: the address that is listened
+    on. tls: the broker's own certificate.
+    """
+
+    host: str
+    port: int
+    tls: TlsFiles
+    bind: str = "0.0.0.0"
+
+
+@dataclass(frozen=True, slots=True)
 class BrokerPlan:
-    """Where a broker lives. directory: all its files; log: what it prints, appended."""
+    """Where a broker lives. directory: all its files; log: what it prints, appended.
+
+    network: only where other machines take part; processes of this one use loopback all the same.
+    """
 
     directory: Path
     port: int
     controller_port: int
     log: Path
+    network: NetworkListener | None = None
 
     @property
     def bootstrap_servers(self) -> str:
@@ -59,6 +80,11 @@ class BrokerPlan:
     def properties(self) -> Path:
         """The file that Kafka reads its settings from."""
         return self.directory / "server.properties"
+
+    @property
+    def key_store(self) -> Path:
+        """Key and certificates in one file, as Kafka wants them."""
+        return self.directory / "network.pem"
 
     @property
     def data(self) -> Path:
@@ -96,7 +122,32 @@ def server_properties(plan: BrokerPlan, data: Path) -> str:
         "num.network.threads": "2",
         "num.io.threads": "4",
     }
+    if plan.network is not None:
+        settings |= _network_settings(settings, plan.network, plan.key_store)
     return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def _network_settings(
+    settings: Mapping[str, str], network: NetworkListener, key_store: Path
+) -> dict[str, str]:
+    """Return what changes in `settings` with a listener for other machines."""
+    protocols, tls = "listener.security.protocol.map", "listener.name.network.ssl"
+    told = f"NETWORK://{_bracketed(network.host)}:{network.port}"
+    return {
+        "listeners": f"{settings['listeners']},NETWORK://{_bracketed(network.bind)}:{network.port}",
+        "advertised.listeners": f"{settings['advertised.listeners']},{told}",
+        protocols: f"{settings[protocols]},NETWORK:SSL",
+        f"{tls}.keystore.type": "PEM",
+        f"{tls}.keystore.location": str(key_store),
+        f"{tls}.truststore.type": "PEM",
+        f"{tls}.truststore.location": str(network.tls.ca),
+        f"{tls}.client.auth": "required",
+        f"{tls}.enabled.protocols": "TLSv1.3,TLSv1.2",
+    }
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def plan_broker(directory: Path, *, port: int, log: Path) -> BrokerPlan:
@@ -122,11 +173,24 @@ def prepare(plan: BrokerPlan, class_path: Sequence[Path]) -> None:
     option = "--kafka-port"
     check_port(HOST, plan.port, option=option)
     check_port(HOST, plan.controller_port, option=f"{option} (its controller is beside it)")
+    if plan.network is not None:
+        check_port(plan.network.bind, plan.network.port, option="`steadflow standby enable`")
     plan.directory.mkdir(parents=True, exist_ok=True)
     plan.log.parent.mkdir(parents=True, exist_ok=True)
     _cut_log(plan.log)
     if not plan.data.exists():
-        _format(plan, class_path)
+        _format(replace(plan, network=None), class_path)
+    configure(plan)
+
+
+def configure(plan: BrokerPlan) -> None:
+    """Write the settings for the next start. Raises TlsError where its certificate is unusable."""
+    if plan.network is not None:
+        tls = plan.network.tls
+        # Kafka would say it in a stack trace, and end.
+        server_context(tls, client_certificates="required")
+        both = tls.key.read_bytes() + tls.certificate.read_bytes()
+        write_whole(plan.key_store, both, mode=OWNER_ONLY)
     plan.properties.write_text(server_properties(plan, plan.data))
 
 
