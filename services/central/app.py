@@ -21,6 +21,7 @@ from services.central.body_limit import BodyLimit
 from services.central.collectors.api import collectors_router
 from services.central.collectors.collectors_log import CollectorsLog
 from services.central.config import CentralConfig
+from services.central.https import Https, check_https
 from services.central.join.node_api import node_router
 from services.central.live.api import Subscribers, live_router
 from services.central.live.live_view import LiveView
@@ -124,6 +125,7 @@ def open_central(
     `Applier`.
     """
     token, brokers = configured_token(config.token_file), configured_brokers(config)
+    check_https(config)
     database = _open_database(config)
     try:
         store = _open_store(config)
@@ -358,19 +360,22 @@ async def serve(config: CentralConfig) -> None:
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     central = await asyncio.to_thread(partial(open_central, config, url=url))
     try:
-        server = http_server(create_app(central, pages=True), stop_s=STOP_TIMEOUT_S)
+        app = create_app(central, pages=True)
+        server = http_server(app, stop_s=STOP_TIMEOUT_S)
+        https = Https(config, app, is_started=lambda: server.started, stop_s=STOP_TIMEOUT_S)
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         async with running(central) as loops:
             log.info("central starts name=%s url=%s", config.name, url)
             answering = asyncio.create_task(server.serve(sockets=[listener]))
+            answering_https = asyncio.create_task(https.run())
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait([answering, stopping, loops], return_when=asyncio.FIRST_COMPLETED)
             central.subscribers.end()
             server.should_exit = True
             stopping.cancel()
-            await answering
+            await asyncio.gather(answering, end_task(answering_https))
         if loops.done() and not loops.cancelled() and (error := loops.exception()):
             raise error
     finally:

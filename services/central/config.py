@@ -51,6 +51,26 @@ class CentralConfig(BaseSettings):
     http_port: int = Field(
         8080, ge=0, le=65_535, description="TCP port of the API; 0 takes any free one."
     )
+    https_host: str = Field(
+        "0.0.0.0",
+        description="Address on which pages and API are also served by HTTPS, with `https_port`.",
+    )
+    https_port: int | None = Field(
+        None,
+        ge=0,
+        le=65_535,
+        description="TCP port of HTTPS; none without it. Needs `tls_dir`.",
+    )
+    tls_dir: Path | None = Field(
+        None,
+        description="Folder with `ca.pem`, `node.pem` and `node.key` (mode 600) for HTTPS. A "
+        "client's certificate is not needed, but verified where one is shown.",
+    )
+    network_file: Path | None = Field(
+        None,
+        description="File that `steadflow standby enable` writes: HTTPS is opened as it says, at "
+        "once, beside or without `https_port`. Needs `tls_dir`.",
+    )
     url: str = Field(
         "",
         max_length=200,
@@ -126,6 +146,12 @@ class CentralConfig(BaseSettings):
     def _levels_last_longer(self) -> Self:
         if not self.raw_days <= self.minute_days <= self.hour_days:
             raise ValueError("raw_days <= minute_days <= hour_days must hold")
+        return self
+
+    @model_validator(mode="after")
+    def _https_has_certificates(self) -> Self:
+        if self.tls_dir is None and (self.https_port, self.network_file) != (None, None):
+            raise ValueError("https_port and network_file need tls_dir")
         return self
 
     @property

@@ -1,0 +1,89 @@
+"""A central by HTTPS, as a process without a broker."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from cli.ports import free_port
+from shared.network import Network, write_network
+from shared.tls import TlsFiles, client_context
+from tests.central.test_app import ended, start
+from tests.tls_nodes import authority_in, make_node
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> TlsFiles:
+    return make_node(authority_in(tmp_path / "authority"), tmp_path / "tls")
+
+
+@contextmanager
+def running(tmp_path: Path, **settings: object) -> Iterator[subprocess.Popen[str]]:
+    process = start(tmp_path, http_port=0, tls_dir=tmp_path / "tls", live=False, **settings)
+    try:
+        yield process
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        code, said = ended(process)
+    assert code == 0, said
+    assert "Traceback" not in said
+
+
+def answers(files: TlsFiles, port: int) -> bool:
+    with httpx.Client(verify=client_context(files), trust_env=False) as client:
+        try:
+            return client.get(f"https://localhost:{port}/health/live").status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+def test_pages_and_api_are_served_by_https_only_on_its_port(
+    tmp_path: Path, files: TlsFiles
+) -> None:
+    port = free_port()
+    with running(tmp_path, https_host="127.0.0.1", https_port=port):
+        wait_until(lambda: answers(files, port), "it answers by HTTPS")
+        with httpx.Client(
+            verify=client_context(files), base_url=f"https://localhost:{port}", trust_env=False
+        ) as client:
+            assert client.get("/api/v1/totals").json()["flows"] == 0
+            page = client.get("/")
+            assert page.status_code == 200
+            assert "http://" not in page.text.replace("http://www.w3.org", "")
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"http://localhost:{port}/health/live", trust_env=False)
+
+
+def test_https_opens_moves_and_closes_while_the_central_runs(
+    tmp_path: Path, files: TlsFiles
+) -> None:
+    file, ports = tmp_path / "network.json", [free_port(), free_port()]
+
+    def enable(port: int, name: str = "central-a") -> None:
+        write_network(file, Network("localhost", 1, {name: port}, bind="127.0.0.1"))
+
+    with running(tmp_path, network_file=file):
+        enable(ports[0], "another")
+        enable(ports[0])
+        wait_until(lambda: answers(files, ports[0]), "it opened")
+        file.write_text(json.dumps({"host": "half"}))
+        enable(ports[1])
+        wait_until(lambda: answers(files, ports[1]), "it moved")
+        assert not answers(files, ports[0])
+        file.unlink()
+        wait_until(lambda: not answers(files, ports[1]), "it closed")
+
+
+def test_certificates_that_cannot_be_used_are_one_sentence(tmp_path: Path) -> None:
+    code, said = ended(start(tmp_path, "--check", tls_dir=tmp_path / "nowhere"))
+    assert code == 2
+    assert said.startswith("central: setting tls_dir: ")
+    code, said = ended(start(tmp_path, "--check", https_port=0))
+    assert code == 2
+    assert "https_port and network_file need tls_dir" in said
