@@ -119,15 +119,26 @@ class Supervisor:
             await asyncio.sleep(POLL_S)
         child.keeper = asyncio.create_task(self._keep(child))
 
+    async def restart(self, plan: ChildPlan) -> None:
+        """Stop the child of that name and start it by `plan`; `on_end` is not told.
+
+        Raises StartError as `start` does; then it is restarted by nobody else.
+        """
+        await self._stop(self._children[plan.name])
+        await self.start(plan)
+
     async def stop(self) -> None:
         """Stop all children, the last started first; kill what takes too long."""
         for child in reversed(list(self._children.values())):
-            if child.keeper is not None:
-                child.keeper.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await child.keeper
-            await _end(child)
+            await self._stop(child)
         self._children.clear()
+
+    async def _stop(self, child: _Child) -> None:
+        if child.keeper is not None:
+            child.keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await child.keeper
+        await _end(child)
 
     async def _keep(self, child: _Child) -> None:
         loop = asyncio.get_running_loop()

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from cli.broker import HOST, BrokerPlan, command
+from cli.network import network_file, tls_dir
 from cli.ports import PortTaken, check_port, free_port, free_udp_port
 from cli.supervise import ChildPlan, StartError
 from shared.kafka import KafkaAway, ensure_topics
@@ -140,6 +141,8 @@ def central_children(
             "export_address": _host_port(options.udp_host, ports.udp),
             "bootstrap_servers": servers,
             "token_file": options.home / "token",
+            "tls_dir": tls_dir(options.home),
+            "network_file": network_file(options.home),
         }
         plan = replace(
             _service(options, name, "central", settings, port),

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from cli.browser import open_page
 from cli.death_notices import DeathNotices
 from cli.home import default_home
 from cli.jars import JarError, cache_directory, fetch_jars, read_lock
+from cli.network import NetworkWatch, network_file, prepare_tls, with_network
 from cli.ports import PortTaken, free_port
 from cli.status import print_status
 from cli.supervise import ChildPlan, StartError, Supervisor, last_line
@@ -44,6 +46,9 @@ from cli.system import (
 )
 from cli.terminal import fail, progress_bar
 from shared.kafka import Brokers, KafkaAway, TopicRefused, ensure_topics
+from shared.network import Network, NetworkError, read_network
+from shared.tasks import end_task
+from shared.tls import TlsError
 from shared.token import TokenError, make_token
 from shared.topics import TOPICS
 
@@ -55,6 +60,8 @@ _PROBLEMS = (
     JarError,
     StartError,
     TokenError,
+    TlsError,
+    NetworkError,
 )
 
 
@@ -154,22 +161,26 @@ class _Launch:
     bootstrap_servers: str
     broker: BrokerPlan | None
     class_path: list[Path] = field(default_factory=list)
+    network: Network | None = None
 
 
 def _prepare(options: Options) -> _Launch:
     make_token(options.home / "token")
+    network = read_network(network_file(options.home))
+    tls = prepare_tls(options.home, hosts=[] if network is None else [network.host])
     ports = choose_ports(options)
     check_settings(_services(options, ports, options.bootstrap_servers or "the broker to come"))
     if options.bootstrap_servers is not None:
-        return _Launch(options, ports, options.bootstrap_servers, None)
+        return _Launch(options, ports, options.bootstrap_servers, None, network=network)
     plan = plan_broker(
         options.home / "kafka",
         port=options.kafka_port or free_port(row=2),
         log=log_file(options.home, "broker"),
     )
+    plan = with_network(plan, network, tls)
     class_path = _fetch_jars()
     prepare(plan, class_path)
-    return _Launch(options, ports, plan.bootstrap_servers, plan, class_path)
+    return _Launch(options, ports, plan.bootstrap_servers, plan, class_path, network)
 
 
 def _services(
@@ -205,6 +216,16 @@ async def _run(launch: _Launch, *, open_browser: bool) -> None:
         loop.add_signal_handler(number, stopped.set)
     notes = _Notes(launch)
     supervisor = Supervisor(changed=lambda: notes.write(supervisor), say=_say)
+    watch = NetworkWatch(
+        launch.options.home,
+        launch.network,
+        broker=launch.broker,
+        child_of=partial(broker_child, class_path=launch.class_path),
+        supervisor=supervisor,
+        changed=lambda: notes.write(supervisor),
+        say=_say,
+    )
+    notes.network = lambda: watch.noted
     deaths = DeathNotices()
     try:
         starting = asyncio.ensure_future(_start(launch, supervisor, deaths))
@@ -220,7 +241,11 @@ async def _run(launch: _Launch, *, open_browser: bool) -> None:
         _say(f"ready: {url(launch.ports.centrals[0])} (Ctrl-C stops everything)")
         if open_browser:
             open_page(url(launch.ports.centrals[0]))
-        await stopping
+        watching = asyncio.create_task(watch.run())
+        await asyncio.wait([stopping, watching], return_when=asyncio.FIRST_COMPLETED)
+        await end_task(watching)
+        if not watching.cancelled():
+            watching.result()
     finally:
         _say("stopping")
         await deaths.stop()
@@ -260,6 +285,7 @@ class _Notes:
         self._launch = launch
         self._since = datetime.now(UTC).isoformat(timespec="seconds")
         self.ready = False
+        self.network: Callable[[], dict[str, object]] = dict
 
     def write(self, supervisor: Supervisor) -> None:
         launch = self._launch
@@ -288,6 +314,7 @@ class _Notes:
                     {"name": name, "url": url(port), **process(name)} for name, port in centrals
                 ],
                 "traffic": process("traffic"),
+                "network": self.network(),
             },
         )
 

@@ -1,0 +1,176 @@
+"""Other machines and this one: its certificate, and Kafka's listener as `network.json` says."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from cli.broker import HOST, BrokerPlan, NetworkListener, configure
+from cli.ports import PortTaken, check_port
+from cli.supervise import ChildPlan, StartError, Supervisor
+from shared.backoff import waits
+from shared.network import Network, NetworkError, read_network
+from shared.tls import TlsError, TlsFiles, make_authority, new_key_and_request, write_node
+from shared.tls.renewal import needs_another
+
+LOOK_S = 0.5
+NODE = "launcher"
+
+
+def network_file(home: Path) -> Path:
+    """Return where `steadflow standby enable` writes."""
+    return home / "network.json"
+
+
+def tls_dir(home: Path) -> Path:
+    """Return the folder of the authority and of this machine's certificate."""
+    return home / "tls"
+
+
+def prepare_tls(home: Path, *, hosts: Sequence[str] = ()) -> TlsFiles:
+    """Return this machine's certificate for `hosts` and its own names, made where it is missing.
+
+    The authority is made the first time. Raises TlsError, also for a host that is no name.
+    """
+    now = datetime.now(UTC)
+    folder = tls_dir(home)
+    authority = make_authority(folder, now=now)
+    files = TlsFiles.in_directory(folder)
+    names = list(dict.fromkeys(["localhost", HOST, *_own_name(), *hosts]))
+    if needs_another(files, authority, hosts=names, now=now):
+        made = new_key_and_request(NODE, names)
+        certificate = authority.sign(made.request_pem, now=now)
+        write_node(folder, made.key_pem, certificate, authority.certificate_pem)
+    return files
+
+
+def _own_name() -> list[str]:
+    name = socket.gethostname()
+    try:
+        new_key_and_request(NODE, [name])
+    except TlsError:
+        return []
+    return [name]
+
+
+def with_network(plan: BrokerPlan, network: Network | None, tls: TlsFiles) -> BrokerPlan:
+    """Return `plan` with the listener for other machines that was enabled, if any."""
+    if network is None:
+        return replace(plan, network=None)
+    listener = NetworkListener(network.host, network.kafka_port, tls, network.bind)
+    return replace(plan, network=listener)
+
+
+class NetworkWatch:
+    """Opens the running broker as `network.json` says, soon after it was written.
+
+    `advertised.listeners` cannot be changed while a broker runs: it is restarted once, cleanly.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        network: Network | None,
+        *,
+        broker: BrokerPlan | None,
+        child_of: Callable[[BrokerPlan], ChildPlan],
+        supervisor: Supervisor,
+        changed: Callable[[], None],
+        say: Callable[[str], None],
+    ) -> None:
+        """Begin with what the broker was started with; broker: None where it is none of ours.
+
+        changed: called after `noted` changed.
+        """
+        self._home = home
+        self._wanted = network
+        self._open = network
+        self._plan = broker
+        self._child_of = child_of
+        self._supervisor = supervisor
+        self._changed = changed
+        self._say = say
+        self._problem = ""
+
+    @property
+    def noted(self) -> dict[str, object]:
+        """What was asked for last, whether Kafka is open so, and why not: for `run.json`."""
+        return {
+            "wanted": None if self._wanted is None else asdict(self._wanted),
+            "is_open": self._open == self._wanted,
+            "problem": self._problem,
+        }
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            await self._look()
+
+    async def _look(self) -> None:
+        try:
+            wanted = read_network(network_file(self._home))
+        except NetworkError as error:
+            self._note(str(error))
+            return
+        if wanted == self._wanted:
+            return
+        self._wanted = wanted
+        self._note("")
+        if wanted != self._open:
+            await self._restart(wanted)
+
+    async def _restart(self, wanted: Network | None) -> None:
+        before = self._plan
+        if before is not None:
+            try:
+                hosts = [] if wanted is None else [wanted.host]
+                tls = await asyncio.to_thread(partial(prepare_tls, self._home, hosts=hosts))
+                plan = with_network(before, wanted, tls)
+                _check_free(plan, before)
+                configure(plan)
+                self._say(f"restarting Kafka once, {_told(wanted)}")
+                await self._supervisor.restart(self._child_of(plan))
+            except (TlsError, PortTaken) as error:
+                self._note(str(error))
+                return
+            except StartError as error:
+                self._note(str(error))
+                await self._back_to(before)
+                return
+            self._plan = plan
+        self._open = wanted
+        self._say(f"Kafka runs again, {_told(wanted)}")
+        self._note("")
+
+    async def _back_to(self, plan: BrokerPlan) -> None:
+        """Start the broker as it was, whatever it takes: everything here lives on it."""
+        for wait_s in waits(first_s=0.2, longest_s=10.0):
+            configure(plan)
+            with contextlib.suppress(StartError):
+                await self._supervisor.restart(self._child_of(plan))
+                return
+            await asyncio.sleep(wait_s)
+
+    def _note(self, problem: str) -> None:
+        if problem and problem != self._problem:
+            self._say(problem)
+        self._problem = problem
+        self._changed()
+
+
+def _check_free(plan: BrokerPlan, before: BrokerPlan) -> None:
+    """Raise PortTaken where another program holds the port; the broker before may."""
+    wanted, held = plan.network, before.network
+    if wanted is not None and (held is None or held.port != wanted.port):
+        check_port(wanted.bind, wanted.port, option="--kafka-port")
+
+
+def _told(network: Network | None) -> str:
+    if network is None:
+        return "for this machine only"
+    return f"open to other machines at {network.host}:{network.kafka_port}"

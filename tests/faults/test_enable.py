@@ -1,0 +1,90 @@
+"""A running system is opened to other machines: one clean restart of its broker, nothing else."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from cli.ports import free_port
+from shared.kafka import Brokers, partition_facts
+from shared.tls import TlsFiles, client_context
+from shared.topics import FLOWS
+from tests.faults.system import System, running, traffic
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]
+
+CENTRALS = ("central-a", "central-b")
+SUMS = ("flows", "bytes", "packets")
+DEADLINE_S = 240
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[System]:
+    with running(tmp_path / "home") as system:
+        yield system
+
+
+def totals(system: System, central: str) -> dict[str, int]:
+    answer = system.ask(central, "/api/v1/totals") or {}
+    return {name: answer.get(name, 0) for name in SUMS}
+
+
+def roles(system: System) -> dict[str, Any]:
+    """Return who is primary, since when, and every decision so far."""
+    said = json.loads(system.run("cluster", "--home", str(system.home), "--json").stdout)
+    done = system.run("history", "--home", str(system.home), "--json").stdout
+    return {"epoch": said["epoch"], "primary": said["primary"], "history": json.loads(done)}
+
+
+def enable(system: System, https_port: int, kafka_port: int) -> str:
+    return system.run(
+        "standby", "enable", "--home", str(system.home), "--host", "localhost",
+        "--bind", "127.0.0.1", "--https-port", str(https_port), "--kafka-port", str(kafka_port),
+    ).stdout  # fmt: skip
+
+
+def opened(system: System, https_port: int, kafka_port: int) -> None:
+    """Check that Kafka and both centrals are reached as another machine would."""
+    tls = TlsFiles.in_directory(system.home / "tls")
+    brokers = Brokers(f"localhost:{kafka_port}", tls)
+    assert asyncio.run(partition_facts(brokers, FLOWS.name))
+    with httpx.Client(verify=client_context(tls), trust_env=False) as client:
+        for port in (https_port, https_port + 1):
+            assert client.get(f"https://localhost:{port}/health/live").status_code == 200
+
+
+def test_enabled_under_load_only_the_broker_is_restarted_and_roles_stay(system: System) -> None:
+    wait_until(lambda: system.status()["primary"] is not None, "a primary", DEADLINE_S)
+    https_port, kafka_port = free_port(row=2), free_port()
+    before, pids = roles(system), system.processes()
+    assert (system.home / "tls" / "ca.key").stat().st_mode & 0o777 == 0o600
+
+    with traffic(system, "--rate", "2000", "--duration", "40") as sending:
+        wait_until(lambda: totals(system, "central-b")["flows"] > 5_000, "flows", DEADLINE_S)
+        started_s = time.monotonic()
+        said = enable(system, https_port, kafka_port)
+        print(f"enabled in {time.monotonic() - started_s:.1f} s\n{said}")
+        assert f"https://localhost:{https_port}" in said
+        opened(system, https_port, kafka_port)
+        sent = json.loads(sending.communicate(timeout=DEADLINE_S)[0])
+
+    wait_until(
+        lambda: all(totals(system, each)["flows"] >= sent["flows"] for each in CENTRALS),
+        "all flows in both centrals", DEADLINE_S,
+    )  # fmt: skip
+    assert totals(system, "central-a") == totals(system, "central-b")
+    assert totals(system, "central-a")["flows"] == sent["flows"]
+    assert roles(system) == before
+    after = system.processes()
+    assert after.pop("broker") != pids.pop("broker")
+    assert after == pids
+
+    system.down()
+    system.up()
+    opened(system, https_port, kafka_port)
