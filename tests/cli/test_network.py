@@ -1,0 +1,194 @@
+"""This machine's certificate, and a broker that is opened while it runs."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from cli.broker import BrokerPlan, plan_broker, server_properties
+from cli.network import NetworkWatch, network_file, prepare_tls, tls_dir, with_network
+from cli.ports import free_port
+from cli.supervise import ChildPlan, Supervisor
+from shared.network import Network, NetworkError, read_network, write_network
+from shared.tasks import end_task
+from shared.tls import TlsError, TlsFiles, make_authority
+from shared.tls.renewal import needs_another
+from tests.tls_nodes import authority_in, make_node
+
+DEADLINE_S = 60.0
+SLEEP = "import time; time.sleep(600)"
+
+
+def test_the_authority_is_made_at_the_first_start_and_kept(tmp_path: Path) -> None:
+    files = prepare_tls(tmp_path)
+    made = {path.name: path.read_bytes() for path in tls_dir(tmp_path).iterdir()}
+    assert set(made) == {"ca.pem", "ca.key", "node.pem", "node.key"}
+    assert all(
+        (tls_dir(tmp_path) / f"{name}.key").stat().st_mode & 0o77 == 0 for name in ("ca", "node")
+    )
+
+    assert prepare_tls(tmp_path) == files
+    assert {path.name: path.read_bytes() for path in tls_dir(tmp_path).iterdir()} == made
+
+
+def test_another_name_needs_another_certificate_of_the_same_authority(tmp_path: Path) -> None:
+    files = prepare_tls(tmp_path)
+    ca, node = files.ca.read_bytes(), files.certificate.read_bytes()
+
+    prepare_tls(tmp_path, hosts=["flows.example"])
+
+    assert files.ca.read_bytes() == ca
+    assert files.certificate.read_bytes() != node
+    authority, now = make_authority(tls_dir(tmp_path), now=datetime.now(UTC)), datetime.now(UTC)
+    hosts = ["localhost", "127.0.0.1", "FLOWS.example"]
+    assert not needs_another(files, authority, hosts=hosts, now=now)
+    assert needs_another(files, authority, hosts=[*hosts, "192.0.2.1"], now=now)
+    with pytest.raises(TlsError, match="is no host name"):
+        prepare_tls(tmp_path, hosts=["a b"])
+
+
+def test_a_certificate_is_renewed_before_it_expires_and_where_it_is_unusable(
+    tmp_path: Path,
+) -> None:
+    authority, now = authority_in(tmp_path / "authority"), datetime.now(UTC)
+    files = make_node(authority, tmp_path / "node")
+
+    def due(days: int = 0, by: TlsFiles = files) -> bool:
+        return needs_another(by, authority, hosts=["localhost"], now=now + timedelta(days=days))
+
+    assert not due()
+    assert not due(825 - 62)
+    assert due(825 - 59)
+    assert due(by=make_node(authority_in(tmp_path / "other"), tmp_path / "theirs"))
+    assert due(by=TlsFiles.in_directory(tmp_path / "nowhere"))
+    files.key.write_bytes(b"")
+    assert due()
+
+
+def test_what_was_enabled_is_kept_whole(tmp_path: Path) -> None:
+    network = Network("flows.example", 19_094, {"central-a": 443, "central-b": 444})
+    path = network_file(tmp_path)
+    assert read_network(path) is None
+    write_network(path, network)
+    assert read_network(path) == network
+    for broken in (
+        "",
+        "[]",
+        "{}",
+        '{"host": "a", "kafka_port": "b", "https_ports": {}, "bind": ""}',
+    ):
+        path.write_text(broken)
+        with pytest.raises(NetworkError, match="is not what"):
+            read_network(path)
+
+
+def test_the_broker_tells_others_its_name_and_listens_on_loopback_all_the_same(
+    tmp_path: Path,
+) -> None:
+    tls = prepare_tls(tmp_path, hosts=["flows.example"])
+    alone = plan_broker(tmp_path, port=19_092, log=tmp_path / "log")
+    plan = with_network(alone, Network("flows.example", 19_094), tls)
+
+    told = dict(line.split("=", 1) for line in server_properties(plan, plan.data).splitlines())
+
+    assert told["listeners"].split(",") == [
+        "PLAINTEXT://127.0.0.1:19092", "CONTROLLER://127.0.0.1:19093", "NETWORK://0.0.0.0:19094"
+    ]  # fmt: skip
+    assert told["advertised.listeners"].split(",")[2] == "NETWORK://flows.example:19094"
+    assert told["listener.name.network.ssl.client.auth"] == "required"
+    assert with_network(plan, None, tls) == alone
+
+
+class Launcher:
+    """A watch over a child that stands in for the broker."""
+
+    def __init__(self, home: Path, *, works: bool) -> None:
+        self.home = home
+        self.said: list[str] = []
+        self.supervisor = Supervisor(changed=lambda: None, say=self.said.append)
+        self.plan = plan_broker(home, port=free_port(row=2), log=home / "log")
+        self.watch = NetworkWatch(
+            home, None, broker=self.plan, child_of=self.child_of, supervisor=self.supervisor,
+            changed=lambda: None, say=self.said.append,
+        )  # fmt: skip
+        self._works = works
+
+    def child_of(self, plan: BrokerPlan) -> ChildPlan:
+        is_broken = plan.network is not None and not self._works
+        program = "raise SystemExit('no room')" if is_broken else SLEEP
+
+        async def ready() -> bool:
+            return not is_broken
+
+        return ChildPlan(
+            "broker", [sys.executable, "-c", program], self.home / "log", ready, environment={}
+        )
+
+    async def noted(self, network: Network) -> dict[str, object]:
+        """Enable, and return what the launcher noted once it is through."""
+        write_network(network_file(self.home), network)
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                noted = self.watch.noted
+                if noted["wanted"] == asdict(network) and (noted["is_open"] or noted["problem"]):
+                    return noted
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def launcher(home: Path, *, works: bool = True) -> AsyncIterator[Launcher]:
+    prepare_tls(home)
+    launcher = Launcher(home, works=works)
+    await launcher.supervisor.start(launcher.child_of(launcher.plan))
+    watching = asyncio.create_task(launcher.watch.run())
+    try:
+        yield launcher
+    finally:
+        await end_task(watching)
+        await launcher.supervisor.stop()
+
+
+async def test_enabling_restarts_the_broker_once(tmp_path: Path) -> None:
+    async with launcher(tmp_path) as one:
+        pid = one.supervisor.pid("broker")
+        network = Network("localhost", free_port(), bind="127.0.0.1")
+
+        assert (await one.noted(network))["is_open"]
+        moved = one.supervisor.pid("broker")
+        assert moved not in (None, pid)
+        # Written again as it is, it changes nothing.
+        assert (await one.noted(network))["is_open"]
+        assert one.supervisor.pid("broker") == moved
+        assert "NETWORK://localhost" in one.plan.properties.read_text()
+
+
+async def test_a_broker_that_does_not_start_so_is_started_as_it_was(tmp_path: Path) -> None:
+    async with launcher(tmp_path, works=False) as one:
+        noted = await one.noted(Network("localhost", free_port(), bind="127.0.0.1"))
+
+        assert not noted["is_open"]
+        assert "broker ended while it started: no room" in str(noted["problem"])
+        async with asyncio.timeout(DEADLINE_S):
+            while "NETWORK" in one.plan.properties.read_text() or not one.supervisor.pid("broker"):
+                await asyncio.sleep(0.01)
+
+
+async def test_a_taken_port_or_an_impossible_name_restarts_nothing(tmp_path: Path) -> None:
+    async with launcher(tmp_path) as one:
+        pid = one.supervisor.pid("broker")
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            noted = await one.noted(Network("localhost", port, bind="127.0.0.1"))
+        assert f"port {port} of 127.0.0.1 is taken" in str(noted["problem"])
+        noted = await one.noted(Network("a b", free_port(), bind="127.0.0.1"))
+        assert "is no host name" in str(noted["problem"])
+        assert one.supervisor.pid("broker") == pid
+        assert pid is not None
+        os.kill(pid, 0)

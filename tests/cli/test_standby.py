@@ -1,0 +1,66 @@
+"""`steadflow standby enable` where nothing runs: it only says what the next start opens."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.__main__ import app
+from cli.ports import free_port
+
+RUNNER = CliRunner()
+
+
+def enable(home: Path, *arguments: str) -> tuple[int, str]:
+    given = ["standby", "enable", "--home", str(home), "--bind", "127.0.0.1", *arguments]
+    done = RUNNER.invoke(app, given)
+    assert "Traceback" not in done.output
+    return done.exit_code, done.output
+
+
+def test_what_is_not_running_opens_at_its_next_start(tmp_path: Path) -> None:
+    first, kafka = free_port(row=2), free_port()
+
+    code, said = enable(
+        tmp_path, "--host", "flows.example", "--https-port", str(first), "--kafka-port", str(kafka)
+    )
+
+    assert code == 0, said
+    assert "opens at its next start" in said
+    assert f"central-a: https://flows.example:{first}\n" in said
+    assert f"central-b: https://flows.example:{first + 1}\n" in said
+    assert json.loads((tmp_path / "network.json").read_text())["kafka_port"] == kafka
+
+
+def test_where_443_cannot_be_bound_it_is_8443_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port, other = taken.getsockname()[1], free_port(row=2)
+        monkeypatch.setattr("cli.standby.HTTPS_PORTS", (port, other))
+        code, said = enable(tmp_path, "--host", "a.example", "--kafka-port", str(free_port()))
+        assert code == 0, said
+        assert f"not port {port}: " in said
+        assert f"https://a.example:{other}\n" in said
+
+        code, said = enable(tmp_path, "--host", "a.example", "--https-port", str(port))
+        assert code == 1
+        assert f"port {port} of 127.0.0.1 is taken" in said
+
+
+@pytest.mark.parametrize(
+    ("host", "sentence"), [("a b", "is no host name"), ("*.example", "is no host name")]
+)
+def test_an_impossible_name_is_one_sentence(tmp_path: Path, host: str, sentence: str) -> None:
+    code, said = enable(tmp_path, "--host", host)
+    assert code == 1
+    assert sentence in said
+    assert not (tmp_path / "network.json").exists()
+
+
+def test_where_nothing_was_ever_started_it_says_so(tmp_path: Path) -> None:
+    code, said = enable(tmp_path / "nowhere", "--host", "a.example")
+    assert code == 1
+    assert "start it with `steadflow up`" in said
