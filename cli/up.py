@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -91,7 +91,7 @@ def up(
         traffic=not no_traffic,
     )
     if detach:
-        start_detached(options.home)
+        start_detached(options.home, [*sys.argv[1:], "--no-browser"])
         print_status(options.home, as_json=False)
         return
     run(options, open_browser=not no_browser)
@@ -114,12 +114,11 @@ def run(options: Options, *, open_browser: bool = False) -> None:
         fail(f"{error.filename or options.home}: {error.strerror or error}")
 
 
-def start_detached(home: Path, arguments: list[str] | None = None) -> None:
-    """Run this same command again in the background, without `--detach`; returns when it is ready.
+def start_detached(home: Path, given: Sequence[str]) -> None:
+    """Run a command in the background, without its `--detach`; returns when `home` is ready.
 
-    Ends the command with that one's sentence when it does not become ready.
+    Ends this command with that one's sentence when it does not become ready.
     """
-    given = sys.argv[1:] if arguments is None else ["up", *arguments]
     command = [argument for argument in given if argument != "--detach"]
     log = log_file(home, "up")
     try:
@@ -128,7 +127,7 @@ def start_detached(home: Path, arguments: list[str] | None = None) -> None:
         log.parent.mkdir(exist_ok=True, mode=0o700)
         with log.open("ab") as output:
             process = subprocess.Popen(
-                python_module("cli", *command, "--no-browser"),
+                python_module("cli", *command),
                 env=os.environ | import_path(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,

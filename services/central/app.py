@@ -22,6 +22,8 @@ from services.central.collectors.api import collectors_router
 from services.central.collectors.collectors_log import CollectorsLog
 from services.central.config import CentralConfig
 from services.central.https import Https, check_https
+from services.central.join.api import Joining, invites_router
+from services.central.join.machine import https_url, joining_of
 from services.central.join.node_api import node_router
 from services.central.live.api import Subscribers, live_router
 from services.central.live.live_view import LiveView
@@ -51,6 +53,7 @@ from shared.kafka import configured_brokers, end_offsets
 from shared.settings_events import RetentionSet
 from shared.tasks import end_task
 from shared.this_machine import this_machine
+from shared.tls import TlsFiles, client_context
 from shared.token import configured_token
 from shared.topics import (
     COLLECTORS,
@@ -93,6 +96,7 @@ class Central:
     notifier: Notifier
     reports: ThreadPoolExecutor
     retention: Callable[[], RetentionSet]
+    joining: Joining | None
     token: str | None
 
     def close(self) -> None:
@@ -193,7 +197,8 @@ def open_central(
         brokers,
         node=config.name,
         boot_id=config.boot_id,
-        url=config.url or url,
+        # Others reach this machine by another name than its own processes do.
+        url=lambda: https_url(config) or config.url or url,
         priority=config.priority,
         topics=roles_topics,
         progress=progress,
@@ -238,6 +243,14 @@ def open_central(
         ),
         reports=ThreadPoolExecutor(config.report_clients, thread_name_prefix="report"),
         retention=retention,
+        joining=joining_of(
+            config,
+            token=token,
+            urls=lambda: sorted(
+                {member.url for member in roles.state.members.values() if member.url}
+            ),
+            now_ms=now_ms,
+        ),
         token=token,
     )
 
@@ -280,12 +293,15 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
     app.include_router(state_router(sources))
     app.include_router(collectors_router(central.collectors, now_ms))
     authorized = authorization(central.token)
+    tls_dir = central.config.tls_dir
+    tls = None if tls_dir is None else client_context(TlsFiles.in_directory(tls_dir))
+    passed_on = to_primary(central.roles, tls)
     app.include_router(
         settings_router(
             central.settings_tables,
             central.settings,
             retention=central.retention,
-            before_change=[authorized, to_primary(central.roles)],
+            before_change=[authorized, passed_on],
         )
     )
     app.include_router(
@@ -298,6 +314,17 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
             authorized=authorized,
         )
     )
+    if central.joining is not None:
+        app.include_router(
+            invites_router(
+                central.settings_tables.invites,
+                central.settings.change,
+                central.joining,
+                authorized=authorized,
+                to_primary=passed_on,
+                made_by=central.config.name,
+            )
+        )
     add_passed_on(app)
     if central.config.live:
         app.include_router(live_router(central.live, central.subscribers, now_ms))

@@ -71,6 +71,11 @@ class CentralConfig(BaseSettings):
         description="File that `steadflow standby enable` writes: HTTPS is opened as it says, at "
         "once, beside or without `https_port`. Needs `tls_dir`.",
     )
+    authority_dir: Path | None = Field(
+        None,
+        description="Folder with `ca.pem` and `ca.key` (mode 600), by which other machines are "
+        "admitted that show the token of an invite. Without it nobody joins through this central.",
+    )
     url: str = Field(
         "",
         max_length=200,

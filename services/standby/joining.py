@@ -42,7 +42,8 @@ class Joining(NamedTuple):
     """One join. is_forced: a person wants it in spite of red lines.
 
     lines: of the last checks. snapshot: its id at the primary, empty without one. bytes_done,
-    bytes_total: of the copy. problem: what went wrong last, empty when nothing did.
+    bytes_total: of the copy. snapshot_ms: when it was made; UTC. problem: what went wrong last,
+    empty when nothing did.
     proven_until_ms: end of the last minute proven equal, 0 before; UTC.
     """
 
@@ -52,6 +53,7 @@ class Joining(NamedTuple):
     snapshot: str = ""
     bytes_done: int = 0
     bytes_total: int = 0
+    snapshot_ms: int = 0
     problem: str = ""
     proven_until_ms: int = 0
 
@@ -71,6 +73,7 @@ class SnapshotMade(NamedTuple):
 
     snapshot: str
     bytes_total: int
+    made_ms: int
 
 
 class Copied(NamedTuple):
@@ -141,6 +144,7 @@ def evolve(joining: Joining, event: Event) -> Joining:
                 snapshot=event.snapshot,
                 bytes_done=0,
                 bytes_total=event.bytes_total,
+                snapshot_ms=event.made_ms,
                 problem="",
             )
         case Copied() if phase is Phase.COPYING:

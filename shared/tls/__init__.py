@@ -1,6 +1,6 @@
 """Certificates of our own authority, and the TLS contexts that trust nothing else."""
 
-from shared.tls.authority import Authority, make_authority
+from shared.tls.authority import Authority, load_authority, make_authority
 from shared.tls.contexts import ClientCertificates, client_context, server_context
 from shared.tls.errors import TlsError
 from shared.tls.files import TlsFiles
@@ -23,6 +23,7 @@ __all__ = [
     "TlsFiles",
     "client_context",
     "fingerprint",
+    "load_authority",
     "make_authority",
     "new_key_and_request",
     "pinned_certificate",

@@ -24,7 +24,7 @@ _BACKDATED = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """Signs certificates. key: never leaves this process and its file."""
+    """Signs certificates. key: whoever has it is believed by every node."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
@@ -33,6 +33,11 @@ class Authority:
     def certificate_pem(self) -> bytes:
         """What everybody may have, to verify what was signed."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    @property
+    def key_pem(self) -> bytes:
+        """The key itself: for another machine that shall sign as well, and nobody else."""
+        return key_to_pem(self.key)
 
     def sign(self, request_pem: bytes, *, now: datetime, days: int = NODE_DAYS) -> bytes:
         """Return the certificate (PEM) of a node, for both ends of a connection, for `days` days.
@@ -72,7 +77,7 @@ def make_authority(directory: Path, *, now: datetime) -> Authority:
     """
     key_file, certificate_file = directory / "ca.key", directory / "ca.pem"
     if certificate_file.exists():
-        return _load(key_file, certificate_file)
+        return load_authority(directory)
     if key_file.exists():
         key = _load_key(key_file)
     else:
@@ -142,7 +147,9 @@ def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _load(key_file: Path, certificate_file: Path) -> Authority:
+def load_authority(directory: Path) -> Authority:
+    """Return the authority that is in `directory`. Raises TlsError."""
+    key_file, certificate_file = directory / "ca.key", directory / "ca.pem"
     key = _load_key(key_file)
     try:
         certificate = x509.load_pem_x509_certificate(read_pem(certificate_file))

@@ -35,7 +35,7 @@ def make_part(broker: str, node: str, topics: RolesTopics) -> RolesPart:
     return RolesPart(
         Brokers(broker),
         node=node,
-        url=f"http://{node}",
+        url=lambda: f"http://{node}",
         priority=100,
         topics=topics,
         progress=lambda: Progress(0, 0, 0.0, is_fit=True),

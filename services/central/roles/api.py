@@ -1,5 +1,6 @@
 """Roles over HTTP: who is primary, the whole cluster, and what is passed on to others."""
 
+import ssl
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Final
@@ -60,8 +61,13 @@ def roles_router(
     return router
 
 
-def to_primary(part: RolesPart) -> Callable[[Request], Awaitable[None]]:
-    """Return a dependency that passes a change on to the primary. Raises PassedOn."""
+def to_primary(
+    part: RolesPart, tls: ssl.SSLContext | None = None
+) -> Callable[[Request], Awaitable[None]]:
+    """Return a dependency that passes a change on to the primary. Raises PassedOn.
+
+    tls: how to reach one that answers by HTTPS, on another machine.
+    """
 
     async def pass_on(request: Request) -> None:
         if part.is_primary or not part.primary_url or FORWARDED in request.headers:
@@ -69,7 +75,7 @@ def to_primary(part: RolesPart) -> Callable[[Request], Awaitable[None]]:
         if part.state.holder == part.acting.incarnation:
             return
         url = f"{part.primary_url}{request.url.path}"
-        raise PassedOn(await _send(request, url, timeout_s=PASS_ON_TIMEOUT_S))
+        raise PassedOn(await _send(request, url, timeout_s=PASS_ON_TIMEOUT_S, tls=tls))
 
     return pass_on
 
@@ -93,11 +99,15 @@ async def _ask_registry(request: Request, what: str, registries: tuple[str, ...]
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, said)
 
 
-async def _send(request: Request, url: str, *, timeout_s: float) -> Response:
+async def _send(
+    request: Request, url: str, *, timeout_s: float, tls: ssl.SSLContext | None = None
+) -> Response:
     """Send the request to `url`; 502 when nobody answers there."""
     headers = {name: request.headers[name] for name in _KEPT_HEADERS if name in request.headers}
     try:
-        async with httpx.AsyncClient(timeout=timeout_s, trust_env=False) as client:
+        async with httpx.AsyncClient(
+            timeout=timeout_s, trust_env=False, verify=True if tls is None else tls
+        ) as client:
             answer = await client.request(
                 request.method,
                 url,

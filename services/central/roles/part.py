@@ -125,7 +125,7 @@ class RolesPart:
         *,
         node: str,
         boot_id: str = "",
-        url: str,
+        url: Callable[[], str],
         priority: int,
         topics: RolesTopics,
         progress: Callable[[], Progress],
@@ -377,7 +377,7 @@ class RolesPart:
             is_fit=progress.is_fit,
             has_acted=self._has_acted,
             barrier=barrier_number(state),
-            url=self._url,
+            url=self._url(),
             lag_records=progress.lag_records,
         )
         self._has_acted = False

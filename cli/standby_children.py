@@ -1,0 +1,153 @@
+"""The processes of a standby's machine: its agent, a registry, a central."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from cli.supervise import ChildPlan
+from cli.system import http_ready, import_path, log_file, python_module, url
+
+PRIORITY = 120
+"""After the two centrals of the first machine, when all are as far."""
+
+
+@dataclass(frozen=True, slots=True)
+class StandbyPlan:
+    """What the user chose. web_port: the first of three on loopback: central, registry, agent."""
+
+    home: Path
+    name: str
+    primary: str
+    hosts: tuple[str, ...]
+    https_port: int
+    web_port: int
+    copy_bytes_per_s: int
+    is_forced: bool
+
+    @property
+    def tls_dir(self) -> Path:
+        """This node's certificate."""
+        return self.home / "tls"
+
+    @property
+    def central_url(self) -> str:
+        """Where the central answers on this machine."""
+        return url(self.web_port)
+
+    @property
+    def registry(self) -> str:
+        """Name of the registry here."""
+        return f"registry-{self.name.removeprefix('central-')}"
+
+    @property
+    def registry_url(self) -> str:
+        """Where the registry answers on this machine."""
+        return url(self.web_port + 1)
+
+    @property
+    def agent_url(self) -> str:
+        """Where the agent answers on this machine."""
+        return url(self.web_port + 2)
+
+    def given(self) -> dict[str, Any]:  # JSON
+        """Return what the primary told the agent."""
+        content: dict[str, Any] = json.loads((self.home / "given.json").read_text())
+        return content
+
+    def brokers_or_none(self) -> str | None:
+        """Return the brokers once they are known."""
+        try:
+            return str(self.given()["brokers"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+
+def agent_child(plan: StandbyPlan) -> ChildPlan:
+    """Return the agent, ready as soon as it answers."""
+    settings: dict[str, object] = {
+        "name": plan.name,
+        "home": plan.home,
+        "primary": plan.primary,
+        "invite_file": plan.home / "invite",
+        "hosts": ",".join(plan.hosts),
+        "https_port": plan.https_port,
+        "central_url": plan.central_url,
+        "http_port": plan.web_port + 2,
+        "is_forced": plan.is_forced,
+        "copy_bytes_per_s": plan.copy_bytes_per_s,
+    }
+    child = _child(plan, "agent", "standby", settings, plan.web_port + 2)
+
+    async def answers() -> bool:
+        try:
+            async with httpx.AsyncClient(timeout=3.0, trust_env=False) as client:
+                return (await client.get(f"{plan.agent_url}/health/live")).is_success
+        except httpx.HTTPError:
+            return False
+
+    return replace(child, ready=answers)
+
+
+def registry_child(plan: StandbyPlan, given: Mapping[str, Any]) -> ChildPlan:
+    """Return the registry: one that died with the first machine could propose nobody."""
+    settings = {**_kafka(plan, given), "name": plan.registry, "http_port": plan.web_port + 1}
+    return _child(plan, plan.registry, "registry", settings, plan.web_port + 1)
+
+
+def central_child(
+    plan: StandbyPlan, given: Mapping[str, Any], seen_to_end: Callable[[str], None]
+) -> ChildPlan:
+    """Return the central. seen_to_end: as of `cli.system.central_children`."""
+    settings: dict[str, object] = {
+        **_kafka(plan, given),
+        "name": plan.name,
+        "data_dir": plan.home / plan.name,
+        "http_port": plan.web_port,
+        "tls_dir": plan.tls_dir,
+        "https_host": "0.0.0.0",
+        "https_port": plan.https_port,
+        "url": f"https://{plan.hosts[0]}:{plan.https_port}",
+        "priority": PRIORITY,
+        "registry_urls": plan.registry_url,
+        "export_address": given.get("export_address", ":2055"),
+    }
+    child = _child(plan, plan.name, "central", settings, plan.web_port)
+
+    def ended(boot_id: str) -> None:
+        seen_to_end(f"{plan.name}/{boot_id}")
+
+    return replace(
+        child,
+        temporary=plan.home / plan.name / "tmp",
+        boot_id_variable="STEADFLOW_CENTRAL_BOOT_ID",
+        on_end=ended,
+    )
+
+
+def _kafka(plan: StandbyPlan, given: Mapping[str, Any]) -> dict[str, object]:
+    return {
+        "bootstrap_servers": given["brokers"],
+        "kafka_tls_dir": plan.tls_dir,
+        "token_file": plan.home / "token",
+        "http_host": "127.0.0.1",
+    }
+
+
+def _child(
+    plan: StandbyPlan, name: str, module: str, settings: Mapping[str, object], port: int
+) -> ChildPlan:
+    prefix = f"STEADFLOW_{module.upper()}_"
+    return ChildPlan(
+        name,
+        python_module(f"services.{module}"),
+        log_file(plan.home, name),
+        http_ready(port),
+        environment=import_path()
+        | {f"{prefix}{key.upper()}": str(value) for key, value in settings.items()},
+        start_timeout_s=600.0,
+        stop_timeout_s=20.0,
+    )

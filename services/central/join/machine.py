@@ -1,0 +1,89 @@
+"""This machine as others join it: its name for them, its authority, and what they are told."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from services.central.answers import Json
+from services.central.config import CentralConfig
+from services.central.join.api import Joining
+from services.central.join.invites import JoinsAs
+from services.central.join.signing import signer
+from shared.config import ConfigError
+from shared.network import Network, NetworkError, read_network
+from shared.tls import Authority, TlsError, fingerprint, load_authority
+
+log = logging.getLogger(__name__)
+
+
+def network_of(config: CentralConfig) -> Network | None:
+    """Return how this machine shows itself to others; None while it does not."""
+    if config.network_file is None:
+        return None
+    try:
+        return read_network(config.network_file)
+    except NetworkError as error:
+        log.error("no address for others: %s", error)
+        return None
+
+
+def https_url(config: CentralConfig) -> str:
+    """Return where others reach this central over HTTPS; empty while they cannot."""
+    network = network_of(config)
+    port = None if network is None else network.https_ports.get(config.name)
+    if network is None or port is None:
+        return ""
+    host = f"[{network.host}]" if ":" in network.host else network.host
+    return f"https://{host}:{port}"
+
+
+def brokers_for_others(config: CentralConfig) -> str:
+    """Return the brokers as others reach them, by TLS; empty while they cannot."""
+    if config.kafka_tls_dir is not None:
+        return config.bootstrap_servers
+    network = network_of(config)
+    return "" if network is None else f"{network.host}:{network.kafka_port}"
+
+
+def joining_of(
+    config: CentralConfig,
+    *,
+    token: str | None,
+    urls: Callable[[], list[str]],
+    now_ms: Callable[[], int],
+) -> Joining | None:
+    """Return how machines join through this central; None where it has no authority.
+
+    token: of the cluster, which a node that joined gets too. urls: of all centrals. Raises
+    ConfigError.
+    """
+    if config.authority_dir is None or token is None:
+        return None
+    authority = _load(config.authority_dir)
+
+    def given(joins_as: JoinsAs) -> Json:
+        told: Json = {
+            "token": token,
+            "brokers": brokers_for_others(config),
+            "centrals": urls(),
+            "export_address": config.export_address,
+        }
+        if joins_as is JoinsAs.STANDBY:
+            # Once it is the primary it invites and signs in its turn.
+            told["authority_key"] = authority.key_pem.decode()
+        return told
+
+    return Joining(
+        url=lambda: https_url(config),
+        fingerprint=lambda: fingerprint(authority.certificate_pem),
+        sign=signer(authority, now_ms),
+        given=given,
+        now_ms=now_ms,
+    )
+
+
+def _load(directory: Path) -> Authority:
+    try:
+        return load_authority(directory)
+    except TlsError as error:
+        raise ConfigError(f"setting authority_dir: {error}") from error

@@ -1,0 +1,184 @@
+"""The agent's process: takes the steps of a join, keeps how far it is, repeats the checks."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from fastapi import FastAPI, Response
+from prometheus_client import CONTENT_TYPE_LATEST, ProcessCollector, generate_latest
+
+from services.standby.api import join_router
+from services.standby.config import StandbyConfig
+from services.standby.joining import (
+    Event,
+    Failed,
+    Forced,
+    Joining,
+    Phase,
+    Work,
+    evolve,
+    owed,
+)
+from services.standby.metrics import PREFIX, StandbyMetrics
+from services.standby.register import parse_primary
+from services.standby.state_file import StateError, load, save
+from services.standby.steps import StepFailed, StepRefused, Steps
+from shared.backoff import waits
+from shared.config import ConfigError
+from shared.health import Health, health_router
+from shared.health_metrics import HealthCollector
+from shared.http import http_server, listen
+from shared.http_metrics import HttpMetrics
+from shared.tasks import end_task
+
+log = logging.getLogger(__name__)
+
+STOP_TIMEOUT_S = 2
+LONGEST_WAIT_S = 10.0
+
+
+def now_ms() -> int:
+    """Return the wall clock, ms, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(slots=True)
+class Agent:
+    """One machine's join, driven: the only writer of its state."""
+
+    config: StandbyConfig
+    steps: Steps
+    joining: Joining
+    health: Health
+    metrics: StandbyMetrics
+    is_refused: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def take(self, event: Event) -> None:
+        """Fold an event, and keep what came of it."""
+        before, self.joining = self.joining, evolve(self.joining, event)
+        if self.joining == before:
+            return
+        save(self.config.home / "join.json", self.joining)
+        self.metrics.show(self.joining)
+        if self.joining.phase is not before.phase:
+            log.info("join phase=%s", self.joining.phase.name.lower())
+
+    async def run(self) -> None:
+        """Do what is owed until cancelled."""
+        self.metrics.show(self.joining)
+        if self.config.is_forced:
+            self.take(Forced())
+        pauses = waits(longest_s=LONGEST_WAIT_S)
+        while True:
+            self.health.turned("join", period_s=24 * 3600.0)
+            work = owed(self.joining)
+            if work is Work.NOTHING:
+                self._say("red lines stop the join")
+                await asyncio.Event().wait()
+            if work is Work.WATCH:
+                self.health.met("join")
+                await asyncio.sleep(self.config.check_every_s)
+            try:
+                if work is Work.WATCH:
+                    self.take(await self.steps.check())
+                else:
+                    self.take(await self.steps.do(work, self.joining, self.take))
+            except StepFailed as error:
+                self.metrics.failures.labels(work.name.lower()).inc()
+                self._say(str(error))
+                await asyncio.sleep(next(pauses))
+            except StepRefused as error:
+                self.metrics.failures.labels(work.name.lower()).inc()
+                self._say(str(error))
+                self.is_refused.set()
+                await asyncio.Event().wait()
+            else:
+                pauses = waits(longest_s=LONGEST_WAIT_S)
+
+    def _say(self, problem: str) -> None:
+        log.warning("join not done phase=%s problem=%s", self.joining.phase.name.lower(), problem)
+        self.health.unmet("join", problem)
+        self.take(Failed(problem))
+
+
+def build(config: StandbyConfig) -> Agent:
+    """Build everything. Raises ConfigError."""
+    try:
+        primary = parse_primary(config.primary)
+    except ValueError as error:
+        raise ConfigError(f"setting primary: {error}") from error
+    try:
+        config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        joining = load(config.home / "join.json")
+    except OSError as error:
+        raise ConfigError(f"setting home: {config.home}: {error.strerror}") from error
+    except StateError as error:
+        raise ConfigError(str(error)) from error
+    if joining.phase is Phase.REGISTERING and not config.all_hosts:
+        raise ConfigError("setting hosts: a node needs a name by which others reach it")
+    metrics, health = StandbyMetrics(), Health("join")
+    ProcessCollector(registry=metrics.registry)
+    metrics.registry.register(HealthCollector(PREFIX, health))
+    return Agent(config, Steps(config, primary, now_ms), joining, health, metrics)
+
+
+def create_app(agent: Agent) -> FastAPI:
+    """Return the API of an agent with its health and metrics."""
+    app = FastAPI(title="steadflow standby", version="1")
+    app.add_middleware(HttpMetrics, histogram=agent.metrics.http)
+    app.include_router(join_router(lambda: agent.joining, name=agent.config.name))
+    app.include_router(health_router(agent.health))
+
+    @app.get("/metrics", tags=["health"], summary="Prometheus metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(agent.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+@contextlib.asynccontextmanager
+async def running(agent: Agent) -> AsyncIterator[asyncio.Task[None]]:
+    """Run the loop; the task ends only by an exception, where the fault is ours."""
+    task = asyncio.create_task(agent.run())
+    try:
+        yield task
+    finally:
+        await end_task(task)
+        agent.steps.close()
+
+
+async def serve(config: StandbyConfig) -> None:
+    """Run an agent until SIGTERM or SIGINT. Raises what the loop failed with."""
+    agent = build(config)
+    with listen(config.http_host, config.http_port) as listener:
+        server = http_server(create_app(agent), stop_s=STOP_TIMEOUT_S)
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with running(agent) as loop:
+            log.info("agent starts name=%s phase=%s", config.name, agent.joining.phase.name.lower())
+            answering = asyncio.create_task(server.serve(sockets=[listener]))
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait([answering, stopping, loop], return_when=asyncio.FIRST_COMPLETED)
+            server.should_exit = True
+            stopping.cancel()
+            await answering
+        if loop.done() and not loop.cancelled() and (error := loop.exception()):
+            raise error
+
+
+def run(config: StandbyConfig) -> int:
+    """Run an agent; the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    asyncio.run(serve(config))
+    return 0
+
+
+def check(config: StandbyConfig) -> None:
+    """Build everything and start nothing. Raises ConfigError."""
+    build(config)
+    listen(config.http_host, config.http_port).close()

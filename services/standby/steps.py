@@ -1,0 +1,226 @@
+"""The steps of a join as they are done: each returns the event that tells how it went."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from services.standby import measuring
+from services.standby.config import StandbyConfig
+from services.standby.joining import (
+    CaughtUp,
+    Checked,
+    Event,
+    Joining,
+    Registered,
+    Restored,
+    SnapshotMade,
+    Work,
+)
+from services.standby.preflight import Measured, preflight
+from services.standby.primary_client import PrimaryAway, PrimaryClient
+from services.standby.register import Address, RegisterError, keep, key_and_request, register
+from shared.invite_token import parse_token
+from shared.kafka import Brokers
+from shared.this_machine import this_machine
+from shared.tls import TlsError, TlsFiles
+from shared.tls.writing import OWNER_ONLY, write_whole
+from shared.token import read_token
+
+log = logging.getLogger(__name__)
+
+ASK_AGAIN_S: Final = 0.5
+MINUTE_MS: Final = 60_000
+CENTRAL_TIMEOUT_S: Final = 5.0
+LAG_S: Final = 5.0
+"""A central no further behind than this has caught up."""
+
+
+class StepFailed(Exception):
+    """The step did not go and is worth another try; the text is one sentence."""
+
+
+class StepRefused(Exception):
+    """No other try would go better; the text is one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the primary told a node that joined. brokers: reached by TLS, `host:port` by commas."""
+
+    brokers: str
+    centrals: tuple[str, ...]
+
+    @classmethod
+    def read(cls, home: Path) -> "Given":
+        """Read what `register` kept. Raises StepRefused."""
+        try:
+            content = json.loads((home / "given.json").read_text())
+            return cls(str(content["brokers"]), tuple(map(str, content["centrals"])))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StepRefused(f"{home / 'given.json'} cannot be read: join anew") from error
+
+
+class Steps:
+    """Does what is owed, for one machine. All of it may be done again."""
+
+    def __init__(self, config: StandbyConfig, primary: Address, now_ms: Callable[[], int]) -> None:
+        """Build without connecting. now_ms: the wall clock, UTC."""
+        self._config = config
+        self._primary = primary
+        self._now_ms = now_ms
+        self._client: PrimaryClient | None = None
+
+    @property
+    def tls_dir(self) -> Path:
+        """Where this node's certificate is."""
+        return self._config.home / "tls"
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    async def do(self, work: Work, joining: Joining, progress: Callable[[Event], None]) -> Event:
+        """Do `work` and return the event it ends with. progress: told of events on the way.
+
+        Raises StepFailed, StepRefused.
+        """
+        try:
+            match work:
+                case Work.REGISTER:
+                    return await asyncio.to_thread(self._register)
+                case Work.CHECK:
+                    return await self.check()
+                case Work.ASK_SNAPSHOT:
+                    return await asyncio.to_thread(self._ask_snapshot)
+                case Work.COPY:
+                    return await self._copy(joining, progress)
+                case Work.RESTORE:
+                    await self._until(self._answers)
+                    return Restored()
+                case Work.FOLLOW:
+                    await self._until(self._has_caught_up)
+                    return CaughtUp()
+                case Work.PROVE:
+                    return await self._proven(joining)
+                case Work.WATCH | Work.NOTHING:
+                    raise AssertionError(work)
+        except PrimaryAway as error:
+            raise StepFailed(str(error)) from error
+        except TlsError as error:
+            raise StepRefused(str(error)) from error
+
+    def _register(self) -> Event:
+        config = self._config
+        if config.invite_file is None:
+            raise StepRefused("this machine did not join yet: it needs the token of an invite")
+        try:
+            token = parse_token(config.invite_file.read_text())
+        except (OSError, ValueError) as error:
+            raise StepRefused(str(error)) from error
+        made = key_and_request(self.tls_dir, config.name, config.all_hosts)
+        try:
+            admitted = register(self._primary, token, config.name, made.request_pem)
+        except RegisterError as error:
+            raise (StepRefused if error.is_final else StepFailed)(str(error)) from error
+        given = dict(admitted.given)
+        if "authority_key" in given:
+            key_pem = str(given.pop("authority_key")).encode()
+            write_whole(self.tls_dir / "ca.key", key_pem, mode=OWNER_ONLY)
+        write_whole(config.home / "token", f"{given.pop('token')}\n".encode(), mode=OWNER_ONLY)
+        write_whole(config.home / "given.json", json.dumps(given).encode(), mode=OWNER_ONLY)
+        # Last: what is there with the certificate is all there.
+        keep(self.tls_dir, made, admitted)
+        config.invite_file.unlink(missing_ok=True)
+        return Registered()
+
+    async def check(self) -> Checked:
+        """Measure and judge. Raises PrimaryAway, TlsError, StepRefused."""
+        config, given = self._config, Given.read(self._config.home)
+        client = self._opened()
+        here = await asyncio.to_thread(this_machine, config.data_dir, now_ms=self._now_ms())
+        said = await asyncio.to_thread(client.node)
+        places = [(self._primary.host, self._primary.port), *measuring.host_ports(given.brokers)]
+        reached = [await measuring.reach(host, port) for host, port in places]
+        with measuring.answering([config.https_port]):
+            unreachable_back = await asyncio.to_thread(client.reaches, [config.https_port])
+        brokers = Brokers(given.brokers, TlsFiles.in_directory(self.tls_dir))
+        kafka_ms = [each.round_trip_ms for each in reached[1:] if each.round_trip_ms is not None]
+        measured = Measured(
+            clock_offset_ms=said.clock_offset_ms,
+            kafka_offset_ms=await measuring.kafka_offset_ms(brokers),
+            round_trip_ms=min(kafka_ms, default=None),
+            inserts_per_s=await measuring.inserts_per_s(config.data_dir / "tmp"),
+            unreachable=[each.problem for each in reached if each.problem],
+            unreachable_back=unreachable_back,
+        )
+        return Checked(tuple(preflight(here, said.primary, measured)))
+
+    def _ask_snapshot(self) -> Event:
+        made = self._opened().ask("POST", "/api/v1/snapshots", {})
+        return SnapshotMade(str(made["id"]), int(made["bytes"]), self._now_ms())
+
+    async def _until(self, holds: Callable[[httpx.AsyncClient], Any]) -> None:
+        async with httpx.AsyncClient(
+            base_url=self._config.central_url, timeout=CENTRAL_TIMEOUT_S, trust_env=False
+        ) as client:
+            while not await holds(client):  # noqa: ASYNC110  another process is asked
+                await asyncio.sleep(ASK_AGAIN_S)
+
+    async def _answers(self, client: httpx.AsyncClient) -> bool:
+        return await _get(client, "/health/live") is not None
+
+    async def _has_caught_up(self, client: httpx.AsyncClient) -> bool:
+        cluster = await _get(client, "/api/v1/cluster")
+        nodes = [] if cluster is None else cluster["nodes"]
+        lags = [each["lag_s"] for each in nodes if each["name"] == self._config.name]
+        return bool(lags) and lags[0] is not None and lags[0] <= LAG_S
+
+    async def _proven(self, joining: Joining) -> Event:
+        """Wait until every minute of the copy is equal. Raises StepFailed when one is not."""
+        found: list[int] = []
+
+        async def is_proven(client: httpx.AsyncClient) -> bool:
+            proof = await _get(client, "/api/v1/proof")
+            if proof is None:
+                return False
+            if proof["differences_total"]:
+                count = proof["differences_total"]
+                raise StepFailed(f"{count} minutes differ: see `steadflow standby proof`")
+            found[:] = [
+                _ms(each["last_proven_minute"])
+                for each in proof["proven"]
+                if each["last_proven_minute"]
+            ]
+            return max(found, default=0) + MINUTE_MS >= joining.snapshot_ms
+
+        await self._until(is_proven)
+        return Proven(max(found) + MINUTE_MS)
+
+    def _opened(self) -> PrimaryClient:
+        if self._client is None:
+            token = read_token(self._config.home / "token")
+            files = TlsFiles.in_directory(self.tls_dir)
+            self._client = PrimaryClient(self._primary, files, token)
+        return self._client
+
+
+def _ms(instant: str) -> int:
+    return int(datetime.fromisoformat(instant).timestamp() * 1000)
+
+
+async def _get(client: httpx.AsyncClient, path: str) -> Any:  # JSON
+    """Return a JSON answer of the central here; None without one."""
+    try:
+        answer = await client.get(path)
+        return answer.json() if answer.is_success else None
+    except (httpx.HTTPError, ValueError):
+        return None

@@ -1,0 +1,174 @@
+"""A machine registers over real HTTPS, and believes the fingerprint in its token alone."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+
+from services.central.join.signing import signer
+from services.standby.register import (
+    Address,
+    Admitted,
+    RegisterError,
+    keep,
+    key_and_request,
+    parse_primary,
+    register,
+)
+from shared.http import http_server, listen
+from shared.invite_token import InviteToken
+from shared.tls import Authority, TlsFiles, client_context, fingerprint
+from tests.tls_nodes import authority_in, make_node
+
+DEADLINE_S = 60.0
+Answer = Callable[[dict[str, str]], tuple[int, dict[str, object]]]
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return authority_in(tmp_path / "authority")
+
+
+def token_of(authority: Authority) -> InviteToken:
+    return InviteToken("00" * 8, "5e" * 24, fingerprint(authority.certificate_pem))
+
+
+def admits(authority: Authority) -> Answer:
+    def answer(body: dict[str, str]) -> tuple[int, dict[str, object]]:
+        signed = signer(authority, lambda: 1_800_000_000_000)(
+            body["name"], body["request"].encode()
+        )
+        return 200, {
+            "name": body["name"],
+            "joins_as": "standby",
+            "certificate": signed.certificate_pem,
+            "ca": signed.ca_pem,
+            "token": "of the cluster",
+        }
+
+    return answer
+
+
+@asynccontextmanager
+async def primary(files: TlsFiles, answer: Answer) -> AsyncIterator[Address]:
+    app = FastAPI()
+
+    @app.post("/api/v1/join")
+    def join(body: dict[str, str]) -> JSONResponse:
+        status, content = answer(body)
+        return JSONResponse(content, status)
+
+    server = http_server(app, stop_s=1, tls=files, client_certificates="optional")
+    with listen("127.0.0.1", 0) as listener:
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        async with asyncio.timeout(DEADLINE_S):
+            while not server.started:
+                await asyncio.sleep(0.01)
+        try:
+            yield Address("localhost", listener.getsockname()[1])
+        finally:
+            server.should_exit = True
+            await task
+
+
+async def ask(at: Address, token: InviteToken, folder: Path, name: str = "central-c") -> Admitted:
+    made = key_and_request(folder, name, ["127.0.0.1"])
+    return await asyncio.to_thread(register, at, token, name, made.request_pem)
+
+
+async def test_what_the_primary_gives_makes_a_node(authority: Authority, tmp_path: Path) -> None:
+    files = make_node(authority, tmp_path / "a")
+    folder = tmp_path / "c"
+    async with primary(files, admits(authority)) as at:
+        admitted = await ask(at, token_of(authority), folder)
+        again = await ask(at, token_of(authority), folder)
+
+    assert (admitted.name, admitted.joins_as) == ("central-c", "standby")
+    assert admitted.given == {"token": "of the cluster"}
+    # Who asks again shows the same key.
+    keep(folder, key_and_request(folder, "central-c", ["127.0.0.1"]), again)
+    client_context(TlsFiles.in_directory(folder))
+    assert not list(folder.glob("joining.*"))
+
+
+async def test_a_server_of_another_fingerprint_is_told_nothing(
+    authority: Authority, tmp_path: Path
+) -> None:
+    told: list[dict[str, str]] = []
+
+    def listens(body: dict[str, str]) -> tuple[int, dict[str, object]]:
+        told.append(body)
+        return 200, {}
+
+    files = make_node(authority, tmp_path / "a")
+    other = replace(token_of(authority), fingerprint="ab" * 32)
+    async with primary(files, listens) as at:
+        with pytest.raises(RegisterError, match="not the server of that fingerprint") as error:
+            await ask(at, other, tmp_path / "c")
+
+    assert (error.value.is_final, told) == (True, [])
+
+
+async def test_an_answer_with_another_authority_is_refused(
+    authority: Authority, tmp_path: Path
+) -> None:
+    files = make_node(authority, tmp_path / "a")
+    foreign = authority_in(tmp_path / "foreign")
+    async with primary(files, admits(foreign)) as at:
+        with pytest.raises(RegisterError, match="another authority than the token's"):
+            await ask(at, token_of(authority), tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("status", "is_final"), [(403, True), (400, True), (503, False), (502, False)]
+)
+async def test_a_no_is_repeated_in_its_own_words(
+    authority: Authority, tmp_path: Path, status: int, is_final: bool
+) -> None:
+    files = make_node(authority, tmp_path / "a")
+    no = {"detail": "this token was used already"}
+    async with primary(files, lambda body: (status, dict(no))) as at:
+        with pytest.raises(RegisterError, match="used already") as error:
+            await ask(at, token_of(authority), tmp_path / "c")
+
+    assert error.value.is_final is is_final
+
+
+async def test_nobody_there_is_worth_another_try(authority: Authority, tmp_path: Path) -> None:
+    with listen("127.0.0.1", 0) as listener:
+        nobody = Address("127.0.0.1", listener.getsockname()[1])
+    with pytest.raises(RegisterError) as error:
+        await ask(nobody, token_of(authority), tmp_path / "c")
+
+    assert not error.value.is_final
+
+
+def test_a_request_of_another_name_is_not_signed(authority: Authority, tmp_path: Path) -> None:
+    made = key_and_request(tmp_path, "central-c", ["127.0.0.1"])
+
+    with pytest.raises(ValueError, match="of central-c, not of central-a"):
+        signer(authority, lambda: 1_800_000_000_000)("central-a", made.request_pem)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("https://primary.example:8443", "https://primary.example:8443"),
+        ("https://primary.example", "https://primary.example:443"),
+        ("primary.example", "https://primary.example:443"),
+        ("https://[2001:db8::1]:8443/x", "https://[2001:db8::1]:8443"),
+    ],
+)
+def test_where_the_primary_is_may_be_written_so(text: str, url: str) -> None:
+    assert parse_primary(text).url == url
+
+
+@pytest.mark.parametrize("text", ["http://primary", "https://", "https://a:b", "https://a:99999"])
+def test_what_is_no_address_is_named(text: str) -> None:
+    with pytest.raises(ValueError, match=r"https|host"):
+        parse_primary(text)
