@@ -11,6 +11,8 @@ import typer
 
 from cli import running
 from cli.home import default_home
+from cli.invite import invite
+from cli.join import join
 from cli.network import network_file, prepare_tls
 from cli.ports import PortTaken, check_port
 from cli.system import CENTRALS
@@ -26,14 +28,11 @@ _OPTIONS = "--https-port or --kafka-port"
 
 standby = typer.Typer(
     name="standby",
-    help="Prepare this machine for a hot standby on another one.",
+    help="A hot standby on another machine: open this one, invite that one, join there.",
     no_args_is_help=True,
 )
-
-
-@standby.callback()
-def _group() -> None:
-    """Keep the name of a command needed while there is only one."""
+standby.command()(invite)
+standby.command()(join)
 
 
 @standby.command()

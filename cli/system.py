@@ -142,6 +142,7 @@ def central_children(
             "bootstrap_servers": servers,
             "token_file": options.home / "token",
             "tls_dir": tls_dir(options.home),
+            "authority_dir": tls_dir(options.home),
             "network_file": network_file(options.home),
         }
         plan = replace(

@@ -24,6 +24,7 @@ from services.standby.joining import (
     owed,
 )
 from services.standby.metrics import PREFIX, StandbyMetrics
+from services.standby.primary import DownloadError
 from services.standby.register import parse_primary
 from services.standby.state_file import StateError, load, save
 from services.standby.steps import StepFailed, StepRefused, Steps
@@ -81,6 +82,7 @@ class Agent:
                 await asyncio.Event().wait()
             if work is Work.WATCH:
                 self.health.met("join")
+                await self._release()
                 await asyncio.sleep(self.config.check_every_s)
             try:
                 if work is Work.WATCH:
@@ -98,6 +100,11 @@ class Agent:
                 await asyncio.Event().wait()
             else:
                 pauses = waits(longest_s=LONGEST_WAIT_S)
+
+    async def _release(self) -> None:
+        with contextlib.suppress(DownloadError):
+            # The primary releases it after a day by itself.
+            await self.steps.release(self.joining)
 
     def _say(self, problem: str) -> None:
         log.warning("join not done phase=%s problem=%s", self.joining.phase.name.lower(), problem)

@@ -41,7 +41,7 @@ class Work(StrEnum):
 class Joining(NamedTuple):
     """One join. is_forced: a person wants it in spite of red lines.
 
-    lines: of the last checks. snapshot: its id at the primary, empty without one. bytes_done,
+    lines: of the last checks. snapshot: its path at the primary, empty without one. bytes_done,
     bytes_total: of the copy. snapshot_ms: when it was made; UTC. problem: what went wrong last,
     empty when nothing did.
     proven_until_ms: end of the last minute proven equal, 0 before; UTC.
@@ -72,7 +72,6 @@ class SnapshotMade(NamedTuple):
     """The primary holds a snapshot for this machine."""
 
     snapshot: str
-    bytes_total: int
     made_ms: int
 
 
@@ -80,7 +79,8 @@ class Copied(NamedTuple):
     """So much of the snapshot is here; is_whole: all of it, and it was verified."""
 
     bytes_done: int
-    is_whole: bool
+    bytes_total: int
+    is_whole: bool = False
 
 
 class SnapshotLost(NamedTuple):
@@ -143,13 +143,18 @@ def evolve(joining: Joining, event: Event) -> Joining:
                 phase=Phase.COPYING,
                 snapshot=event.snapshot,
                 bytes_done=0,
-                bytes_total=event.bytes_total,
+                bytes_total=0,
                 snapshot_ms=event.made_ms,
                 problem="",
             )
         case Copied() if phase is Phase.COPYING:
             after = Phase.RESTORING if event.is_whole else phase
-            return joining._replace(phase=after, bytes_done=event.bytes_done, problem="")
+            return joining._replace(
+                phase=after,
+                bytes_done=event.bytes_done,
+                bytes_total=event.bytes_total,
+                problem="",
+            )
         case SnapshotLost() if phase is Phase.COPYING:
             return joining._replace(phase=Phase.ASKING, snapshot="", problem=event.problem)
         case Restored() if phase is Phase.RESTORING:

@@ -3,9 +3,11 @@
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,23 +15,28 @@ import httpx
 
 from services.standby import measuring
 from services.standby.config import StandbyConfig
+from services.standby.download import download
 from services.standby.joining import (
     CaughtUp,
     Checked,
+    Copied,
     Event,
     Joining,
+    Proven,
     Registered,
     Restored,
+    SnapshotLost,
     SnapshotMade,
     Work,
 )
 from services.standby.preflight import Measured, preflight
+from services.standby.primary import DownloadError, Options, Refused, ask, release
 from services.standby.primary_client import PrimaryAway, PrimaryClient
 from services.standby.register import Address, RegisterError, keep, key_and_request, register
 from shared.invite_token import parse_token
 from shared.kafka import Brokers
 from shared.this_machine import this_machine
-from shared.tls import TlsError, TlsFiles
+from shared.tls import TlsError, TlsFiles, client_context
 from shared.tls.writing import OWNER_ONLY, write_whole
 from shared.token import read_token
 
@@ -38,6 +45,7 @@ log = logging.getLogger(__name__)
 ASK_AGAIN_S: Final = 0.5
 MINUTE_MS: Final = 60_000
 CENTRAL_TIMEOUT_S: Final = 5.0
+PRIMARY_TIMEOUT_S: Final = 30.0
 LAG_S: Final = 5.0
 """A central no further behind than this has caught up."""
 
@@ -100,7 +108,7 @@ class Steps:
                 case Work.CHECK:
                     return await self.check()
                 case Work.ASK_SNAPSHOT:
-                    return await asyncio.to_thread(self._ask_snapshot)
+                    return await self._ask_snapshot()
                 case Work.COPY:
                     return await self._copy(joining, progress)
                 case Work.RESTORE:
@@ -113,8 +121,12 @@ class Steps:
                     return await self._proven(joining)
                 case Work.WATCH | Work.NOTHING:
                     raise AssertionError(work)
-        except PrimaryAway as error:
+        except (PrimaryAway, DownloadError) as error:
             raise StepFailed(str(error)) from error
+        except OSError as error:
+            raise StepFailed(
+                f"{error.filename or 'the disk'}: {error.strerror or error}"
+            ) from error
         except TlsError as error:
             raise StepRefused(str(error)) from error
 
@@ -164,9 +176,44 @@ class Steps:
         )
         return Checked(tuple(preflight(here, said.primary, measured)))
 
-    def _ask_snapshot(self) -> Event:
-        made = self._opened().ask("POST", "/api/v1/snapshots", {})
-        return SnapshotMade(str(made["id"]), int(made["bytes"]), self._now_ms())
+    async def _ask_snapshot(self) -> Event:
+        asked_ms = self._now_ms()
+        options = Options(now_s=time.monotonic)
+        async with self._downloading() as client:
+            url = await ask(client, made_for=self._config.name, options=options)
+        return SnapshotMade(url, asked_ms)
+
+    async def _copy(self, joining: Joining, progress: Callable[[Event], None]) -> Event:
+        limit = self._config.copy_bytes_per_s
+        options = Options(
+            now_s=time.monotonic,
+            on_progress=lambda now: progress(Copied(now.done_bytes, now.total_bytes)),
+            limit=limit or None,
+        )
+        folder = self._config.data_dir / "restore"
+        try:
+            async with self._downloading() as client:
+                manifest = await download(client, joining.snapshot, folder, options=options)
+        except Refused as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            return SnapshotLost(str(error))
+        total = manifest.total_bytes
+        return Copied(total, total, is_whole=True)
+
+    async def release(self, joining: Joining) -> None:
+        """Tell the primary that the snapshot is needed no more. Raises DownloadError."""
+        async with self._downloading() as client:
+            await release(client, joining.snapshot, options=Options(now_s=time.monotonic))
+
+    def _downloading(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=self._primary.url,
+            verify=client_context(TlsFiles.in_directory(self.tls_dir)),
+            headers={"Authorization": f"Bearer {read_token(self._config.home / 'token')}"},
+            timeout=PRIMARY_TIMEOUT_S,
+            trust_env=False,
+        )
 
     async def _until(self, holds: Callable[[httpx.AsyncClient], Any]) -> None:
         async with httpx.AsyncClient(

@@ -32,9 +32,9 @@ RED = Line("disk", Light.RED, "full", "make room")
 WAY: list[tuple[Work, Event]] = [
     (Work.REGISTER, Registered()),
     (Work.CHECK, Checked((GREEN,))),
-    (Work.ASK_SNAPSHOT, SnapshotMade("s1", 100, 30_000)),
-    (Work.COPY, Copied(40, is_whole=False)),
-    (Work.COPY, Copied(100, is_whole=True)),
+    (Work.ASK_SNAPSHOT, SnapshotMade("s1", 30_000)),
+    (Work.COPY, Copied(40, 100)),
+    (Work.COPY, Copied(100, 100, is_whole=True)),
     (Work.RESTORE, Restored()),
     (Work.FOLLOW, CaughtUp()),
     (Work.PROVE, Proven(60_000)),
