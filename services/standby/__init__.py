@@ -1,0 +1,1 @@
+"""What makes a machine a standby; so far it downloads a primary's snapshot."""
