@@ -20,6 +20,7 @@ LOCKS: dict[str, list[str]] = {
     "ingest": ["--extra", "ingest"],
     "central": ["--extra", "central"],
     "registry": ["--extra", "registry"],
+    "standby": ["--extra", "standby"],
     "cli": ["--extra", "cli"],
     "dev": ["--all-extras", "--group", "dev"],
 }

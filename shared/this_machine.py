@@ -4,15 +4,10 @@ import os
 import platform
 import shutil
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 from shared.machine import Machine
-
-
-def release() -> str:
-    """Return the release of steadflow that runs here."""
-    return version("steadflow")
+from shared.release import RELEASE
 
 
 def this_machine(data_dir: Path, *, now_ms: int) -> Machine:
@@ -21,7 +16,7 @@ def this_machine(data_dir: Path, *, now_ms: int) -> Machine:
     while not there.exists():
         there = there.parent
     return Machine(
-        release=release(),
+        release=RELEASE,
         os_family=platform.system(),
         architecture=platform.machine(),
         cores=len(os.sched_getaffinity(0)),

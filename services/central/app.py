@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import logging
+import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, ProcessCollector, generate_latest
@@ -40,6 +42,10 @@ from services.central.roles.notifier import Notifier
 from services.central.roles.part import Clocks, Progress, RolesPart
 from services.central.settings import SettingsLog
 from services.central.settings_api import authorization, settings_router
+from services.central.snapshot.api import add_snapshot_problems, snapshots_router
+from services.central.snapshot.kept import Snapshots
+from services.central.snapshot.making import Origin
+from services.central.snapshot.restore import restore_if_asked
 from services.central.store.errors import StoreAway
 from services.central.store.flow_store import FlowStore
 from services.central.store.purposes import Limits
@@ -94,6 +100,7 @@ class Central:
     subscribers: Subscribers
     roles: RolesPart
     notifier: Notifier
+    snapshots: Snapshots
     reports: ThreadPoolExecutor
     retention: Callable[[], RetentionSet]
     joining: Joining | None
@@ -102,6 +109,7 @@ class Central:
     def close(self) -> None:
         """Close store and database; the loops have ended before."""
         self.reports.shutdown(cancel_futures=True)
+        self.snapshots.close()
         self.store.close()
         self.database.dispose()
 
@@ -124,12 +132,16 @@ def open_central(
 ) -> Central:
     """Open store and metadata, bring their tables to this release, and build the rest.
 
+    Before that a snapshot in `data_dir/restore` is restored where the store is empty.
     Raises ConfigError with one sentence where something cannot work. The topics: tests take some
     of their own. url: where it listens, unless the setting says otherwise. before_step: as of
     `Applier`.
     """
     token, brokers = configured_token(config.token_file), configured_brokers(config)
     check_https(config)
+    data_dir = config.data_dir.absolute()
+    origin = _embedded(config)
+    restore_if_asked(data_dir, origin)
     database = _open_database(config)
     try:
         store = _open_store(config)
@@ -138,6 +150,10 @@ def open_central(
         raise
     metrics = CentralMetrics()
     health = Health("kafka", "settings")
+    snapshots = Snapshots(
+        origin, data_dir / "snapshots", now_ms=now_ms, new_id=lambda: secrets.token_hex(8)
+    )
+    snapshots.open()
     hints = Hints(database, flows.name)
     tables = SettingsTables(database, settings_topic.name)
     applier = Applier(store, hints, metrics=metrics, health=health, before_step=before_step)
@@ -241,6 +257,7 @@ def open_central(
         notifier=Notifier(
             roles, webhook_url=None if webhook_url is None else webhook_url.get_secret_value()
         ),
+        snapshots=snapshots,
         reports=ThreadPoolExecutor(config.report_clients, thread_name_prefix="report"),
         retention=retention,
         joining=joining_of(
@@ -325,6 +342,8 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
                 made_by=central.config.name,
             )
         )
+    app.include_router(snapshots_router(central.snapshots, authorized))
+    add_snapshot_problems(app)
     add_passed_on(app)
     if central.config.live:
         app.include_router(live_router(central.live, central.subscribers, now_ms))
@@ -370,6 +389,7 @@ async def running(central: Central) -> AsyncIterator[asyncio.Task[None]]:
             group.create_task(central.collectors.run())
             group.create_task(roles())
             group.create_task(central.notifier.run())
+            group.create_task(central.snapshots.run())
             if central.config.live:
                 group.create_task(central.live.run())
 
@@ -421,6 +441,14 @@ def run(config: CentralConfig) -> int:
 def check(config: CentralConfig) -> None:
     """Open everything and close it again. Raises ConfigError."""
     open_central(config).close()
+
+
+def _embedded(config: CentralConfig) -> Origin | None:
+    """Return the folders that snapshots are made of; None where one of both is by URL."""
+    if config.store_url is not None or config.metadata_url is not None:
+        return None
+    data_dir = config.data_dir.absolute()
+    return Origin(store=Path(config.store_place), metadata=data_dir / "metadata.db")
 
 
 def _open_database(config: CentralConfig) -> Engine:

@@ -5,6 +5,7 @@ from pathlib import Path
 import sqlalchemy
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -64,6 +65,13 @@ def to_write(engine: Engine) -> Engine:
 def is_away(error: DBAPIError) -> bool:
     """Tell a database that is full, locked or gone from a statement of ours that is wrong."""
     return type(error).__name__ in ("OperationalError", "InterfaceError")
+
+
+def newest_revision() -> str:
+    """Return the revision that this release brings the tables to."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return ScriptDirectory.from_config(config).get_current_head() or ""
 
 
 def migrate(engine: Engine, *, revision: str = "head") -> None:

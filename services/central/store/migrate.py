@@ -25,6 +25,13 @@ def upgrade(engine: sqlalchemy.Engine, *, revision: str = "head", repair: bool =
         command.upgrade(config, revision)
 
 
+def newest_revision() -> str:
+    """Return the revision that this release brings the tables to."""
+    config = Config()
+    config.set_main_option("script_location", str(VERSIONS))
+    return ScriptDirectory.from_config(config).get_current_head() or ""
+
+
 def noted_revisions(connection: sqlalchemy.Connection) -> list[str]:
     """Return every revision the store notes as its own; one, unless a kill came between."""
     exists = connection.execute(sqlalchemy.text("EXISTS TABLE alembic_version")).scalar()
