@@ -42,6 +42,9 @@ from services.registry.metrics import (  # noqa: E402
     REGISTRY_GAUGES,
     RegistryMetrics,
 )
+from services.standby.config import StandbyConfig  # noqa: E402
+from services.standby.metrics import PREFIX as STANDBY_PREFIX  # noqa: E402
+from services.standby.metrics import StandbyMetrics  # noqa: E402
 from shared.collectors import CollectorRecord  # noqa: E402
 from shared.disk_metrics import DISK_GAUGES  # noqa: E402
 from shared.flow_record import COLUMNS  # noqa: E402
@@ -129,6 +132,7 @@ def configuration() -> str:
         ("Collector: `python -m services.ingest`", IngestConfig),
         ("Central: `python -m services.central`", CentralConfig),
         ("Registry: `python -m services.registry`", RegistryConfig),
+        ("Standby's agent: `python -m services.standby`", StandbyConfig),
     ):
         parts += [f"## {title}", table(("setting", "default", "meaning"), setting_rows(settings))]
         parts.append(
@@ -172,6 +176,10 @@ def metrics() -> str:
         *named_rows(REGISTRY_PREFIX, "gauge", (*HEALTH_GAUGES, *REGISTRY_GAUGES)),
         *named_rows(REGISTRY_PREFIX, "counter", REGISTRY_COUNTERS),
     ]
+    standby = [
+        *metric_rows(StandbyMetrics().registry),
+        *named_rows(STANDBY_PREFIX, "gauge", HEALTH_GAUGES),
+    ]
     head = ("metric", "kind", "labels", "meaning")
     return page(
         [
@@ -188,6 +196,8 @@ def metrics() -> str:
             table(head, sorted(central)),
             "## Registry",
             table(head, sorted(registry)),
+            "## Standby's agent",
+            table(head, sorted(standby)),
         ]
     )
 
