@@ -263,7 +263,7 @@ def topics_and_messages() -> str:
             "for ever"
             if topic.retention is None
             else f"{topic.retention.total_seconds() / 3600:g} h",
-            "compact" if topic.compacted else "delete",
+            topic.cleanup,
             "append" if topic.append_time else "create",
             topic.why,
         )
