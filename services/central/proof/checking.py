@@ -1,10 +1,9 @@
-"""One chunk of the store against what was closed there."""
+"""What the store holds of closed periods, and against what was said of them at closing."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from services.central.proof.compare import NAMED_MAX
-from services.central.proof.scrub_order import Chunk
 from services.central.store import digests
 from services.central.store.proof_rows import NOTHING, ProofRows
 from services.central.store.rollups import Level
@@ -41,26 +40,28 @@ def closed_records(
     ]
 
 
-def check_chunk(
-    rows: ProofRows, chunk: Chunk, expected: Iterable[PeriodDigest], *, raw_from_ms: int
+def check_periods(
+    rows: ProofRows, stream: int, expected: Iterable[PeriodDigest], *, raw_from_ms: int
 ) -> dict[Period, Found | None]:
-    """Return what was found of each of `expected`, all of the chunk: None as it was closed.
+    """Return what was found of each of `expected`, periods of the stream: None as it was closed.
 
     raw_from_ms: raw rows before are not kept by the retention, UTC. Blocking.
     """
     wanted = {record.period: record for record in expected}
+    minutes = [period for period in wanted if period.level == MINUTE]
     raw: Mapping[int, RawSums] = {}
-    if any(period.level == MINUTE for period in wanted) and chunk.to_ms > raw_from_ms:
-        raw = rows.raw(chunk.stream, chunk.from_ms, chunk.to_ms)
+    if minutes and max(minutes).ends_ms > raw_from_ms:
+        raw = rows.raw(stream, min(minutes).starts_ms, max(minutes).ends_ms)
         # Asked after the rows: a day that was dropped meanwhile is none that changed.
         if (oldest := rows.oldest_raw_day()) is not None:
             begins = datetime(oldest.year, oldest.month, oldest.day, tzinfo=UTC)
             raw_from_ms = max(raw_from_ms, int(begins.timestamp()) * 1000)
-    rolled = {
-        Period(chunk.stream, int(level), each.starts_ms): each.rollups
-        for level in {Level(period.level) for period in wanted}
-        for each in rows.closed(level, chunk.stream, chunk.from_ms, chunk.to_ms)
-    }
+    rolled: dict[Period, RollupSums] = {}
+    for level in sorted({Level(period.level) for period in wanted}):
+        of_level = [period for period in wanted if period.level == level]
+        first_ms, end_ms = min(of_level).starts_ms, max(of_level).ends_ms
+        for each in rows.closed(level, stream, first_ms, end_ms):
+            rolled[Period(stream, int(level), each.starts_ms)] = each.rollups
     found = {}
     for period, record in wanted.items():
         raw_now = None

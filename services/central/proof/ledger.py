@@ -46,6 +46,7 @@ class Ledger:
         """central: whose ledger it is. lists_max: as LISTS_MAX."""
         self.central = central
         self._lists_max = lists_max
+        self._forgotten_ms = 0
         self._own = _Central()
         self._others: dict[str, _Central] = {}
         self._found: set[tuple[str, Period]] = set()
@@ -73,6 +74,8 @@ class Ledger:
 
     def take(self, record: DigestRecord) -> None:
         """Fold one record in."""
+        if not isinstance(record, Passed) and record.period.starts_ms < self._forgotten_ms:
+            return
         each = self._known(record.central)
         match record:
             case Passed():
@@ -89,7 +92,13 @@ class Ledger:
                 self._remember(place)
 
     def forget(self, before_ms: int) -> None:
-        """Leave out periods that begin before `before_ms`, and streams with nothing left."""
+        """Leave out periods that begin before `before_ms`, a whole minute, UTC.
+
+        Streams with nothing left go too. What was left out before stays out.
+        """
+        if before_ms <= self._forgotten_ms:
+            return
+        self._forgotten_ms = before_ms
         for name, each in [(self.central, self._own), *self._others.items()]:
             for period in [one for one in each.records if one.starts_ms < before_ms]:
                 del each.records[period]

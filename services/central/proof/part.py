@@ -10,11 +10,13 @@ from typing import NamedTuple, TypeVar
 from sqlalchemy import Engine
 
 from services.central.applier import Applier
+from services.central.messages import MINUTE_MS
 from services.central.metadata.repairs import Repair, Repairs
 from services.central.metrics import CentralMetrics
 from services.central.progress import Progress
 from services.central.project import Projection
 from services.central.proof.alarms import Alarms
+from services.central.proof.checking import DAY_MS
 from services.central.proof.choosing import RepairRefused, choose
 from services.central.proof.ledger import HORIZON_MS, Ledger
 from services.central.proof.log_reader import read_minute
@@ -73,6 +75,7 @@ class ProofPart:
         self._applier = applier
         self._projection = projection
         self._clocks = clocks
+        self._retention = retention
         self._metrics = metrics.proof
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="proof")
         self._alarms = Alarms(metrics, health)
@@ -111,7 +114,6 @@ class ProofPart:
             self._sender,
             ledger=lambda: self.ledger,
             in_proof_thread=self._in_thread,
-            now_ms=clocks.now_ms,
             metrics=metrics,
         )
         self.scrubber = Scrubber(
@@ -155,7 +157,8 @@ class ProofPart:
 
     async def _publish(self) -> float:
         await self._read_to_end()
-        await self._publisher.turn()
+        if (oldest_ms := self._oldest_ms()) is not None:
+            await self._publisher.turn(oldest_ms)
         return PUBLISH_EVERY_S
 
     async def _scrub(self) -> float:
@@ -165,9 +168,21 @@ class ProofPart:
     async def _review(self) -> None:
         while True:
             await self._read_to_end()
-            self.ledger.forget(self._clocks.now_ms() - HORIZON_MS)
-            self._alarms.review(self.ledger)
+            if (oldest_ms := self._oldest_ms()) is not None:
+                self.ledger.forget(oldest_ms)
+                self._alarms.review(self.ledger)
             await asyncio.sleep(REVIEW_EVERY_S)
+
+    def _oldest_ms(self) -> int | None:
+        """Return where the periods begin that are compared, UTC; None until that is known.
+
+        Minutes that the retention drops are no difference, wherever they are gone first.
+        """
+        if (retention := self._retention()) is None:
+            return None
+        now_ms = self._clocks.now_ms()
+        kept_ms = (now_ms // DAY_MS - retention.minute_days + 1) * DAY_MS
+        return max(kept_ms, (now_ms - HORIZON_MS) // MINUTE_MS * MINUTE_MS)
 
     async def _again_and_again(self, turn: Callable[[], Awaitable[float]]) -> None:
         pauses = waits()

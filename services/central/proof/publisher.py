@@ -7,7 +7,7 @@ from functools import partial
 from services.central.applier import Applier
 from services.central.metrics import CentralMetrics
 from services.central.proof.checking import closed_records
-from services.central.proof.ledger import HORIZON_MS, Ledger
+from services.central.proof.ledger import Ledger
 from services.central.proof.publishing import owed, passed_of
 from services.central.proof.repairing import Thread
 from services.central.proof.sender import Sender
@@ -29,16 +29,14 @@ class Publisher:
         *,
         ledger: Callable[[], Ledger],
         in_proof_thread: Thread,
-        now_ms: Callable[[], int],
         metrics: CentralMetrics,
     ) -> None:
-        """ledger: what the topic says now; now_ms: wall clock, UTC."""
+        """ledger: what the topic says now."""
         self._rows = rows
         self._applier = applier
         self._sender = sender
         self._ledger = ledger
         self._in_proof_thread = in_proof_thread
-        self._now_ms = now_ms
         self._metrics = metrics.proof
         self._sent: dict[int, Passed] = {}
 
@@ -46,12 +44,12 @@ class Publisher:
         """Forget what was sent: the topic is another one."""
         self._sent = {}
 
-    async def turn(self) -> None:
+    async def turn(self, oldest_ms: int) -> None:
         """Publish all that was closed since the last turn; the topic must be read to its end.
 
-        Raises StoreAway, KafkaAway and SendRefused: the next turn goes on.
+        oldest_ms: what begins earlier is not compared any more, UTC. Raises StoreAway, KafkaAway
+        and SendRefused: the next turn goes on.
         """
-        oldest_ms = self._now_ms() - HORIZON_MS
         ledger = self._ledger()
         # One value: what is closed in it stays closed.
         for progress in list(self._applier.state.streams.values()):

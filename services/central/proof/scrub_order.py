@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from shared.digest_records import HOUR, PERIOD_MS, Period
+from shared.digest_records import HOUR, MINUTE, PERIOD_MS, Period
 
 HOUR_MS = PERIOD_MS[HOUR]
+MINUTE_MS = PERIOD_MS[MINUTE]
 RECENT_EVERY_S = 20.0
 """From the start of one look at the last hour to that of the next, if it takes no longer."""
 SHARE = 0.25
@@ -14,11 +15,11 @@ SHARE = 0.25
 
 
 class Chunk(NamedTuple):
-    """The periods of a stream that begin in a range, UTC; at most an hour of minutes."""
+    """An hour of a stream, and of its minutes those that begin at or after `minutes_from_ms`."""
 
     stream: int
-    from_ms: int
-    to_ms: int
+    hour_ms: int
+    minutes_from_ms: int
 
 
 @dataclass(slots=True)
@@ -50,7 +51,7 @@ class Round:
 
 @dataclass(slots=True)
 class ScrubOrder:
-    """Two rounds: the last hour goes first whenever it is due.
+    """Two rounds: the last hour goes first whenever it is due, one older chunk at least between.
 
     found_within_s: time between the starts of the last two looks at the last hour, so the longest
     that a change there goes unseen; None before the second.
@@ -59,6 +60,7 @@ class ScrubOrder:
     recent: Round = field(default_factory=Round)
     older: Round = field(default_factory=Round)
     found_within_s: float | None = None
+    _is_older_next: bool = False
 
     def next(
         self, periods: Callable[[], Iterable[Period]], *, newest_ms: int, now_s: float
@@ -68,34 +70,44 @@ class ScrubOrder:
         periods: all there are, asked for only when a round begins. newest_ms: where the last hour
         ends, UTC. now_s: monotonic.
         """
+        had_chunks = bool(self.recent.chunks)
         if (chunk := self.recent.next(now_s)) is not None:
             return chunk
-        first = self.found_within_s is None and self.recent.took_s is None
-        if first or now_s - self.recent.began_s >= RECENT_EVERY_S:
+        self._is_older_next = self._is_older_next or had_chunks
+        if not self._is_older_next and self._is_recent_due(now_s):
             if self.recent.took_s is not None:
                 self.found_within_s = now_s - self.recent.began_s
-            self.recent.begin(chunks_of(periods(), newest_ms - HOUR_MS, None), now_s)
+            self.recent.begin(recent_chunks(periods(), newest_ms - HOUR_MS), now_s)
             if (chunk := self.recent.next(now_s)) is not None:
                 return chunk
-        if (chunk := self.older.next(now_s)) is not None:
-            return chunk
-        if not self.older.chunks:
-            self.older.begin(chunks_of(periods(), None, newest_ms - HOUR_MS), now_s)
-        return self.older.next(now_s)
+        self._is_older_next = False
+        if (chunk := self.older.next(now_s)) is None and not self.older.chunks:
+            self.older.begin(older_chunks(periods(), newest_ms - HOUR_MS), now_s)
+            chunk = self.older.next(now_s)
+        return chunk
+
+    def _is_recent_due(self, now_s: float) -> bool:
+        return self.recent.took_s is None or now_s - self.recent.began_s >= RECENT_EVERY_S
 
 
-def chunks_of(periods: Iterable[Period], from_ms: int | None, to_ms: int | None) -> list[Chunk]:
-    """Return the chunks with `periods` that end after `from_ms`, or begin before `to_ms`; in order.
+def recent_chunks(periods: Iterable[Period], from_ms: int) -> list[Chunk]:
+    """Return the hours with periods that end after `from_ms`, and of the first only its end."""
+    return [
+        Chunk(stream, hour_ms, max(hour_ms, from_ms // MINUTE_MS * MINUTE_MS))
+        for hour_ms, stream in _hours(each for each in periods if each.ends_ms > from_ms)
+    ]
 
-    An hour that the bound divides is in both.
-    """
-    hours = {
-        (period.starts_ms // HOUR_MS * HOUR_MS, period.stream)
-        for period in periods
-        if (from_ms is None or period.ends_ms > from_ms)
-        and (to_ms is None or period.starts_ms < to_ms)
-    }
-    return [Chunk(stream, hour, hour + HOUR_MS) for hour, stream in sorted(hours)]
+
+def older_chunks(periods: Iterable[Period], to_ms: int) -> list[Chunk]:
+    """Return the hours with periods that begin before `to_ms`, oldest first."""
+    return [
+        Chunk(stream, hour_ms, hour_ms)
+        for hour_ms, stream in _hours(each for each in periods if each.starts_ms < to_ms)
+    ]
+
+
+def _hours(periods: Iterable[Period]) -> list[tuple[int, int]]:
+    return sorted({(each.starts_ms // HOUR_MS * HOUR_MS, each.stream) for each in periods})
 
 
 def pause_s(worked_s: float) -> float:

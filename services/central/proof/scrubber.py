@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from services.central.metrics import CentralMetrics
-from services.central.proof.checking import DAY_MS, check_chunk
+from services.central.proof.checking import DAY_MS, check_periods
 from services.central.proof.ledger import Ledger
 from services.central.proof.repairing import Thread
 from services.central.proof.scrub_order import Chunk, ScrubOrder, pause_s
@@ -69,7 +69,7 @@ class Scrubber:
         # The day that is dropped next may be gone before it is read.
         raw_from_ms = (self._now_ms() // DAY_MS - retention.raw_days + 1) * DAY_MS
         found = await self._in_proof_thread(
-            partial(check_chunk, self._rows, chunk, expected, raw_from_ms=raw_from_ms)
+            partial(check_periods, self._rows, chunk.stream, expected, raw_from_ms=raw_from_ms)
         )
         worked_s = self._monotonic_s() - began_s
         self._metrics.scrubbed.inc(len(expected))
@@ -78,9 +78,10 @@ class Scrubber:
         return max(PAUSE_S_MIN, pause_s(worked_s))
 
     def _expected(self, ledger: Ledger, chunk: Chunk) -> list[PeriodDigest]:
-        starts = range(chunk.from_ms, chunk.to_ms, PERIOD_MS[MINUTE])
+        end_ms = chunk.hour_ms + PERIOD_MS[HOUR]
+        starts = range(chunk.minutes_from_ms, end_ms, PERIOD_MS[MINUTE])
         periods = [Period(chunk.stream, MINUTE, at) for at in starts]
-        periods += [Period(chunk.stream, HOUR, chunk.from_ms)]
+        periods += [Period(chunk.stream, HOUR, chunk.hour_ms)]
         repaired = self._under_repair()
         return [
             record
