@@ -7,6 +7,7 @@ from cli.decode import decode
 from cli.demo import demo
 from cli.replay import replay
 from cli.report import report
+from cli.standby import standby
 from cli.status import down, status, token
 from cli.traffic import traffic
 from cli.up import up
@@ -33,6 +34,7 @@ app.command()(replay)
 app.command()(decode)
 app.command()(demo)
 app.add_typer(report, name="report")
+app.add_typer(standby, name="standby")
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from services.central.proof.view import (
 )
 from shared.digest_records import MINUTE, PERIOD_MS, Period
 
-REPAIRS_SHOWN = 20
+REPAIRS_SHOWN = 100
 
 
 class RepairWanted(BaseModel):
