@@ -18,7 +18,7 @@ from shared.digest_records import MINUTE, Period
 from shared.flow_message import encode_headers
 from shared.kafka import Producer
 from shared.topics import Topic
-from tests.central.centrals import Place, Running, authorized
+from tests.central.centrals import Place, Running, authorized, client_of
 from tests.central.stream_messages import Datagram, Sent, Stream, cut
 
 pytestmark = pytest.mark.kafka
@@ -150,3 +150,62 @@ async def test_a_changed_row_is_found_named_and_mended(
         assert ledger.proven() == [Proven("central-a", whole_ms, 0)]
         assert (await central.get("totals"))["flows"] == len(stream.rows)
         await central.until(lambda: "proof" not in central.central.health.notes)
+
+
+async def test_a_repair_killed_midway_goes_on_with_the_next_start(
+    places: tuple[Place, Place], producer: Producer
+) -> None:
+    place, _ = places
+    stream = a_live_stream()
+    end = await publish(producer, place.flows, cut(stream, frozenset({3, 8})))
+    minute_ms = minute_of(stream, 8)
+
+    def dies(step: str) -> None:
+        if step == "repair insert":
+            raise RuntimeError("killed")
+
+    async with place.run(before_step=dies) as central:
+        ledger = await says_all(central, end)
+        await change(central, CHANGES["raw"][0])
+        await central.until(lambda: ledger.differences() != [])
+        asked = {"stream": f"{STREAM:016x}", "minute": format_instant(minute_ms + 7)}
+        noted = await ask_for_repair(central, **asked)
+        assert [row["starts_at"] for row in noted.json()["rows"]] == [format_instant(minute_ms)]
+        with pytest.raises(ExceptionGroup, match="unhandled errors"):
+            await central.until(lambda: not central.central.proof.repairs.periods)
+
+    def waits(step: str) -> None:
+        assert step != "repair read", "the log is not read before the report is asked"
+
+    with place.opened(before_step=waits) as central_at_rest:
+        async with client_of(central_at_rest) as client:
+            whole = {"from": format_instant(minute_ms), "to": format_instant(minute_ms + MINUTE_MS)}
+            totals = (await client.get("/api/v1/totals", params=whole)).json()
+            assert "under repair" in totals["notes"][0]
+            (named,) = (await client.get("/api/v1/proof")).json()["under_repair"]
+            assert named["starts_at"] == format_instant(minute_ms)
+
+    async with place.run() as central:
+        ledger = await says_all(central, end)
+        await central.until(lambda: not central.central.proof.repairs.periods)
+        await central.until(lambda: ledger.differences() == [])
+        assert (await central.get("totals"))["flows"] == len(stream.rows)
+        assert ledger.own[Period(STREAM, MINUTE, minute_ms)].repair == 2
+
+
+async def test_what_changed_while_nobody_looked_is_not_published_as_right(
+    places: tuple[Place, Place], producer: Producer
+) -> None:
+    place, _ = places
+    stream = a_live_stream()
+    end = await publish(producer, place.flows, cut(stream))
+    async with place.run() as central:
+        before = dict((await says_all(central, end)).own)
+    with place.opened() as at_rest:
+        at_rest.store._work.command(CHANGES["raw"][0], {}, {"mutations_sync": 2})
+    async with place.run() as central:
+        ledger = await says_all(central, end)
+        await central.until(lambda: ledger.differences() != [])
+        (difference,) = ledger.differences()
+        assert difference.wrong == ("central-a",)
+        assert ledger.own[difference.period].raw == before[difference.period].raw
