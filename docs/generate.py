@@ -46,6 +46,7 @@ from services.standby.config import StandbyConfig  # noqa: E402
 from services.standby.metrics import PREFIX as STANDBY_PREFIX  # noqa: E402
 from services.standby.metrics import StandbyMetrics  # noqa: E402
 from shared.collectors import CollectorRecord  # noqa: E402
+from shared.digest_records import EXPORTERS_MAX  # noqa: E402
 from shared.disk_metrics import DISK_GAUGES  # noqa: E402
 from shared.flow_record import COLUMNS  # noqa: E402
 from shared.health_metrics import HEALTH_GAUGES  # noqa: E402
@@ -68,6 +69,18 @@ RATES_COLUMNS = {
 }
 
 
+DIGEST_FIELDS = {
+    "raw": "[flows, bytes, packets, hash sum] of the raw rows that were summed up",
+    "digest_version": "column list of that hash sum; 0 for an hour whose minutes have several",
+    "rollups": "[rows, hash sum] of the roll-up rows",
+    "rollup_version": "column list of that hash sum",
+    "repair": "number of the repair that closed it; 0 for none",
+    "exporters": f"of a minute, [exporter, flows, hash sum], the first {EXPORTERS_MAX} by address",
+    "exporters_more": "how many are not listed",
+    "checked": "whether the raw rows were compared with `flows` and are the same",
+    "found": "what a scrub found instead: `raw` and `rollups` as above or null, `exporters`,"
+    " `exporters_more`",
+}
 COLLECTOR_FIELDS = {
     "worker": "`collector/index`, the record's key too",
     "collector": "its name",
@@ -273,7 +286,7 @@ def topics_and_messages() -> str:
             "for ever"
             if topic.retention is None
             else f"{topic.retention.total_seconds() / 3600:g} h",
-            "compact" if topic.compacted else "delete",
+            topic.cleanup,
             "append" if topic.append_time else "create",
             topic.why,
         )
@@ -335,6 +348,15 @@ def topics_and_messages() -> str:
                     for each in fields(CollectorRecord)
                 ],
             ),
+            "## A record on `digests`",
+            "What a central holds of one closed minute (level 0) or hour (level 1) of a stream, as"
+            " JSON under the key `central/stream/level/start` (16 hex digits, ms since 1970 UTC)."
+            " Hash sums are 16 hex digits. It is written when the period is closed, again when a"
+            " scrub finds it changed, and again after a repair; without a value the central holds"
+            " nothing of it any more. Under `central/stream` stands how far a stream is closed"
+            " (`minutes_until_ms`, `hours_until_ms`, `ended`), behind the periods that it covers."
+            " [How they are compared](high-availability.md#is-the-standby-equal).",
+            table(("field", "what"), [(f"`{name}`", what) for name, what in DIGEST_FIELDS.items()]),
             "## Losses",
             "What did not become a row is a loss with its place (stream, first, last), exporter and"
             " reason. Codes are stored and never change.",

@@ -14,7 +14,7 @@ class Topic:
     """One topic as `create_topics` makes it.
 
     retention: None keeps records for ever (or until compacted).
-    compacted: the last record of each key is kept.
+    compacted: the last record of each key is kept; no longer than retention, where there is one.
     append_time: timestamps are the broker's (`LogAppendTime`), so an hour-old spool is not
         deleted early.
     others: further settings, in Kafka's own names.
@@ -31,13 +31,20 @@ class Topic:
     others: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def cleanup(self) -> str:
+        """How Kafka clears the topic: `compact`, `delete`, or both."""
+        if not self.compacted:
+            return "delete"
+        return "compact" if self.retention is None else "compact,delete"
+
+    @property
     def configs(self) -> dict[str, str]:
         """The topic's settings in Kafka's own names."""
         timestamps: Literal["LogAppendTime", "CreateTime"]
         timestamps = "LogAppendTime" if self.append_time else "CreateTime"
         retention_ms = -1 if self.retention is None else self.retention // timedelta(milliseconds=1)
         return {
-            "cleanup.policy": "compact" if self.compacted else "delete",
+            "cleanup.policy": self.cleanup,
             "retention.ms": str(retention_ms),
             "max.message.bytes": str(self.message_bytes_max),
             "message.timestamp.type": timestamps,
@@ -89,7 +96,13 @@ OUTBOX = Topic(
     "outbox", "what it is about", 1, timedelta(days=7),
     why="effects of the primary, each stamped with its epoch; read with read_committed",
 )  # fmt: skip
+DIGESTS = Topic(
+    "digests", "central/stream/period", 1, timedelta(days=8), compacted=True, append_time=True,
+    why="what each central holds of every closed minute and hour, to be compared",
+    # Only closed segments are compacted, and a central reads all there is at its start.
+    others={"segment.ms": "3600000"},
+)  # fmt: skip
 
 TOPICS: tuple[Topic, ...] = (
-    FLOWS, RATES, SETTINGS, COLLECTORS, HA_LOG, HA_ROLES, HA_HISTORY, OUTBOX,
+    FLOWS, RATES, SETTINGS, COLLECTORS, DIGESTS, HA_LOG, HA_ROLES, HA_HISTORY, OUTBOX,
 )  # fmt: skip

@@ -44,7 +44,8 @@ class Sources:
     """What the API answers from.
 
     reports, line: as many threads, and places in them, as reports may run at once. retention: what
-    holds now; now_ms: wall clock, UTC; wait_s: how long a report may stand in line.
+    holds now; now_ms: wall clock, UTC; wait_s: how long a report may stand in line. repairs: as of
+    `Kept`.
     """
 
     store: FlowStore
@@ -57,6 +58,7 @@ class Sources:
     retention: Callable[[], RetentionSet]
     now_ms: Callable[[], int]
     wait_s: float = 30.0
+    repairs: Callable[[], Sequence[tuple[int, int]]] = tuple
 
     @property
     def kept(self) -> Kept:
@@ -66,7 +68,9 @@ class Sources:
         def since(count: int) -> int:
             return (now_ms // DAY_MS - count) * DAY_MS
 
-        return Kept(since(days.raw_days), since(days.minute_days), since(days.hour_days))
+        return Kept(
+            since(days.raw_days), since(days.minute_days), since(days.hour_days), self.repairs()
+        )
 
     async def query(self, statement: Statement) -> pa.Table:
         """Answer `statement` on a report client. Raises the store's errors."""

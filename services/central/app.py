@@ -36,6 +36,9 @@ from services.central.metrics import PREFIX, CentralMetrics, FreshnessCollector
 from services.central.open_files import allow_open_files
 from services.central.problems import add_problems
 from services.central.project import Projection
+from services.central.proof.api import proof_router
+from services.central.proof.part import Clocks as ProofClocks
+from services.central.proof.part import ProofPart
 from services.central.roles.api import add_passed_on, roles_router, to_primary
 from services.central.roles.duties import RolesTopics
 from services.central.roles.notifier import Notifier
@@ -63,6 +66,7 @@ from shared.tls import TlsFiles, client_context
 from shared.token import configured_token
 from shared.topics import (
     COLLECTORS,
+    DIGESTS,
     FLOWS,
     HA_HISTORY,
     HA_LOG,
@@ -96,6 +100,7 @@ class Central:
     settings_tables: SettingsTables
     settings: SettingsLog
     collectors: CollectorsLog
+    proof: ProofPart
     live: LiveView
     subscribers: Subscribers
     roles: RolesPart
@@ -126,6 +131,7 @@ def open_central(
     settings_topic: Topic = SETTINGS,
     rates: Topic = RATES,
     collectors_topic: Topic = COLLECTORS,
+    digests: Topic = DIGESTS,
     roles_topics: RolesTopics = ROLES_TOPICS,
     url: str = "",
     before_step: Callable[[str], None] = lambda step: None,
@@ -164,6 +170,10 @@ def open_central(
     def retention() -> RetentionSet:
         return tables.retention() or defaults
 
+    def known_retention() -> RetentionSet | None:
+        # Until the settings are read a longer retention may be missing: then nothing is dropped.
+        return retention() if settings.is_complete else None
+
     async def write_setting(key: bytes, value: bytes | None) -> int:
         (sent,) = await roles.commit([Outgoing(settings_topic.name, key, value)])
         return sent.offset
@@ -188,8 +198,21 @@ def open_central(
         health=health,
         now_ms=now_ms,
         monotonic_s=time.monotonic,
-        # Until the settings are read a longer retention may be missing: then nothing is dropped.
-        retention=lambda: retention() if settings.is_complete else None,
+        retention=known_retention,
+    )
+    proof = ProofPart(
+        store,
+        database,
+        applier,
+        projection,
+        central=config.name,
+        brokers=brokers,
+        topic=digests,
+        clocks=ProofClocks(now_ms, time.monotonic),
+        metrics=metrics,
+        health=health,
+        retention=known_retention,
+        before_step=before_step,
     )
 
     def progress() -> Progress:
@@ -251,6 +274,7 @@ def open_central(
         settings_tables=tables,
         settings=settings,
         collectors=collectors,
+        proof=proof,
         live=live,
         subscribers=Subscribers(live, metrics.live),
         roles=roles,
@@ -305,6 +329,7 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
         line=asyncio.Semaphore(central.config.report_clients),
         retention=central.retention,
         now_ms=now_ms,
+        repairs=central.proof.spans_under_repair,
     )
     app.include_router(report_router(sources))
     app.include_router(state_router(sources))
@@ -344,6 +369,7 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
         )
     app.include_router(snapshots_router(central.snapshots, authorized))
     add_snapshot_problems(app)
+    app.include_router(proof_router(central.proof, authorized))
     add_passed_on(app)
     if central.config.live:
         app.include_router(live_router(central.live, central.subscribers, now_ms))
@@ -387,6 +413,7 @@ async def running(central: Central) -> AsyncIterator[asyncio.Task[None]]:
             group.create_task(central.projection.run())
             group.create_task(central.settings.run())
             group.create_task(central.collectors.run())
+            group.create_task(central.proof.run())
             group.create_task(roles())
             group.create_task(central.notifier.run())
             group.create_task(central.snapshots.run())

@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from services.central.collectors.metrics import CollectorsMetrics
 from services.central.live.metrics import LiveMetrics
 from services.central.progress import Progress
+from services.central.proof.metrics import ProofMetrics
 from services.central.roles.metrics import RolesMetrics
 from shared.http_metrics import http_histogram
 
@@ -134,6 +135,7 @@ class CentralMetrics:
         self.live = LiveMetrics(self.registry, prefix)
         self.collectors = CollectorsMetrics(self.registry, prefix)
         self.roles = RolesMetrics(prefix, self.registry)
+        self.proof = ProofMetrics(self.registry, prefix)
 
 
 class FreshnessCollector(Collector):

@@ -124,6 +124,11 @@ class Projection:
                 )
             )
 
+    async def between_steps(self, work: Callable[[], Result]) -> Result:
+        """Run `work` in the thread of inserts and closings, between two steps of the projection."""
+        loop = asyncio.get_running_loop()
+        return await asyncio.shield(loop.run_in_executor(self._thread, work))
+
     async def run(self) -> None:
         """Follow the topic until cancelled; ends by an exception only where the fault is ours."""
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from services.central.filters import BY, RAW_COLUMNS, Condition, Parameters, ReportError, condition
+from services.central.instants import format_instant
 from services.central.sources import HOUR_MS, MINUTE_MS, OpenStreams, Span, rows_sql
 from services.central.store.rollups import DIMENSIONS, SUMS, GroupingSet, covering_set
 from shared.flow_record import COLUMNS
@@ -28,11 +29,15 @@ Source = Literal["rollups", "raw"]
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Since when each kind of row is kept, ms; 0 when nothing was dropped yet."""
+    """Since when each kind of row is kept, ms; 0 when nothing was dropped yet.
+
+    repairs: (from, to) of what is under repair, so may be half there.
+    """
 
     raw_from_ms: int = 0
     minutes_from_ms: int = 0
     hours_from_ms: int = 0
+    repairs: Sequence[tuple[int, int]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +220,7 @@ def flows(request: ReportRequest, cursor: Cursor | None = None, kept: Kept = Kep
     """
     from_ms, to_ms, notes = _minutes_of(request)
     _check_limit(request.limit, PAGE_MAX)
-    notes += _raw_notes(from_ms, kept)
+    notes += _raw_notes(from_ms, kept) + _repair_notes(from_ms, to_ms, kept)
     given = cursor.given if cursor else 0
     parameters: Parameters = {
         "from_s": from_ms // 1000,
@@ -317,6 +322,7 @@ def _plan(
             notes.append("hours of this range are no longer all kept")
     if step_s is not None and (to_ms - from_ms) // 1000 // step_s > BUCKETS_MAX:
         raise ReportError("step", f"gives more than {BUCKETS_MAX} buckets")
+    notes += _repair_notes(from_ms, to_ms, kept)
     parameters: Parameters = {}
     span = Span(from_ms, to_ms, step_s)
     rows = rows_sql(span, columns, conditions, grouping_set, streams, parameters)
@@ -370,6 +376,16 @@ def _raw_notes(from_ms: int, kept: Kept) -> list[str]:
     if from_ms >= kept.raw_from_ms:
         return []
     return ["only flow records answer this, and those of the start of the range are dropped"]
+
+
+def _repair_notes(from_ms: int, to_ms: int, kept: Kept) -> list[str]:
+    """Name the first minute of the range that is under repair, and how many there are."""
+    starts = sorted({start for start, end in kept.repairs if start < to_ms and end > from_ms})
+    if not starts:
+        return []
+    first = format_instant(starts[0])
+    others = f" and {len(starts) - 1} more" if len(starts) > 1 else ""
+    return [f"the minute {first}{others} is under repair: its rows may be missing for now"]
 
 
 def _step(step_s: int | None, from_ms: int, to_ms: int) -> int:

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,15 @@ import httpx
 from services.central.app import ROLES_TOPICS, Central, create_app, open_central, running
 from services.central.config import CentralConfig
 from services.central.roles.duties import RolesTopics
-from shared.topics import Topic
+from shared.topics import DIGESTS, Topic
 
 DEADLINE_S = 60.0
 TOKEN = "a-token-of-the-tests"
+
+
+def own_digests() -> Topic:
+    """Return a topic that no other central of the session writes to; a central makes it."""
+    return replace(DIGESTS, name=f"digests-{uuid.uuid4().hex}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,7 @@ class Place:
     settings: Topic
     roles: RolesTopics = ROLES_TOPICS
     name: str = "central-a"
+    digests: Topic = field(default_factory=own_digests)
 
     def config(self, **changes: Any) -> CentralConfig:  # Any: fields of the config
         self.data_dir.mkdir(exist_ok=True)
@@ -57,6 +64,7 @@ class Place:
             flows=self.flows,
             settings_topic=self.settings,
             roles_topics=self.roles,
+            digests=self.digests,
             url=f"http://{self.name}",
             before_step=before_step,
         )

@@ -220,6 +220,15 @@ def test_raw_rows_that_are_dropped_are_said() -> None:
     assert not reports.totals(WHOLE, [], kept).notes
 
 
+def test_a_range_with_a_minute_under_repair_says_so() -> None:
+    kept = Kept(repairs=[(HOUR, HOUR + MINUTE_MS), (HOUR + MINUTE_MS, HOUR + 2 * MINUTE_MS)])
+    (note,) = reports.totals(WHOLE, [], kept).notes
+    assert note.startswith("the minute 2023-11-14T23:00:00.000Z and 1 more is under repair")
+    assert reports.flows(replace(WHOLE, limit=1), None, kept).notes == (note,)
+    later = replace(WHOLE, from_ms=HOUR + 2 * MINUTE_MS, to_ms=HOUR + 3 * MINUTE_MS)
+    assert reports.totals(later, [], kept).notes == ()
+
+
 NONSENSE: Sequence[tuple[str, ReportRequest]] = [
     ("by", replace(WHOLE, by="bytes; DROP TABLE flows")),
     ("by", replace(WHOLE, by=None)),

@@ -111,3 +111,16 @@ class InterfaceSeenRow(Base):
     if_index: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     first_seen_ms: Mapped[int] = mapped_column(BigInteger)
     last_seen_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class RepairRow(Base):
+    """One repair of a minute or hour, noted before its first step; not finished: to go on."""
+
+    __tablename__ = "repairs"
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    stream: Mapped[str] = mapped_column(String(16))
+    level: Mapped[int] = mapped_column(Integer)
+    starts_ms: Mapped[int] = mapped_column(BigInteger)
+    noted_ms: Mapped[int] = mapped_column(BigInteger)
+    finished_ms: Mapped[int] = mapped_column(BigInteger)
+    outcome: Mapped[str] = mapped_column(String(300))

@@ -14,6 +14,7 @@ from services.central.store.clients import is_server, sqlalchemy_engine
 from services.central.store.disk import FREE_BYTES, EmbeddedDisk
 from services.central.store.errors import SchemaMismatch, StoreAway, StoreError
 from services.central.store.periods import SAFE, ClosingPolicy, Measured, Periods
+from services.central.store.proof_rows import ProofRows, delete_rollups
 from services.central.store.purposes import ClientPool, Limits, WorkClient
 from services.central.store.rollups import Level
 from services.central.store.rows import (
@@ -40,7 +41,8 @@ class FlowStore:
     """All tables that come from `flows`. Methods block; clients are one per purpose.
 
     `insert_*`, `close_*`, `drop_*` and the look-ups of the start share the work client and belong
-    to one thread; `query_arrow` may be called from several; the digests have a client of their own.
+    to one thread; `query_arrow` may be called from several; the digests and `proof` have a client
+    of their own.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class FlowStore:
         self._flow_columns: dict[str, str] | None = None
         self._work = WorkClient(place)
         self._scrub = WorkClient(place)
+        self.proof = ProofRows(self._scrub)
         self._reports = ClientPool(place, limits)
         self._measured: Measured = _unmeasured
         if free_bytes is not None and not is_server(place):
@@ -199,6 +202,10 @@ class FlowStore:
     def close_hour(self, stream: int, hour_ms: int, *, attempt: int = 0) -> bool:
         """Sum the closed minutes of a stream's complete hour up, once; as `close_minute`."""
         return self._periods.close(Level.HOUR, stream, hour_ms, attempt=attempt)
+
+    def delete_rollups(self, level: Level, stream: int, starts_ms: int) -> None:
+        """Delete the roll-ups of a period, which is then to be closed again."""
+        delete_rollups(self._work, level, stream, starts_ms)
 
     def published_digests(self, stream: int, *, since: int) -> pa.Table:
         """Return the marker rows of a stream's minutes from `since` (ms) on, oldest first.

@@ -1,0 +1,95 @@
+"""`steadflow standby repair`: mends minutes that are not equal, on the side that is wrong."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.cluster_client import ClusterClient, ClusterError, urls_of
+from cli.home import default_home
+from cli.proof_client import Json, ProofClient, ProofError
+from cli.status import NOTHING_RUNS
+from cli.terminal import fail
+from shared.token import TokenError, read_token
+
+POLL_S = 0.5
+
+Home = Annotated[Path | None, typer.Option(help="Folder given to `steadflow up`.")]
+Url = Annotated[str | None, typer.Option(help="Ask the registry or central at this URL instead.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+Primary = Annotated[
+    bool, typer.Option("--primary", help="Mend the primary, where its side is the wrong one.")
+]
+Stream = Annotated[str | None, typer.Option(help="With --minute: just this stream, 16 hex digits.")]
+Minute = Annotated[str | None, typer.Option(help="With --stream: just this minute, RFC 3339.")]
+
+
+def repair(
+    primary: Primary = False,
+    stream: Stream = None,
+    minute: Minute = None,
+    home: Home = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Mend the minutes that are not equal, on the standby or the primary, from Kafka."""
+    if (stream is None) != (minute is None):
+        fail("--stream and --minute go together")
+    wanted = {} if stream is None or minute is None else {"stream": stream, "minute": minute}
+    folder = (home or default_home()).absolute()
+    urls = [url] if url is not None else urls_of(folder)
+    if not urls:
+        fail(f"nothing runs in {folder}", code=NOTHING_RUNS)
+    ended: list[Json] = []
+    try:
+        token = read_token(folder / "token")
+        with ClusterClient(urls) as cluster:
+            nodes = chosen(cluster.view()["nodes"], primary=primary)
+        if not nodes:
+            fail(f"no central is {'the primary' if primary else 'a standby'} now")
+        for node in nodes:
+            with ProofClient(node["url"], token=token) as client:
+                for row in _ended(client, client.repair(wanted)):
+                    ended.append({"central": node["name"], **row})
+                    if not as_json:
+                        typer.echo(told(node["name"], row))
+    except (ClusterError, ProofError, TokenError) as error:
+        fail(str(error))
+    if as_json:
+        json.dump({"rows": ended}, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    if any(row["outcome"].startswith(("refused", "failed")) for row in ended):
+        raise typer.Exit(1)
+
+
+def chosen(nodes: Sequence[Mapping[str, Any]], *, primary: bool) -> list[Mapping[str, Any]]:
+    """Return the nodes to mend: the primary, or every standby."""
+    role = "primary" if primary else "standby"
+    return [node for node in nodes if node["role"] == role and node["url"]]
+
+
+def told(name: str, row: Mapping[str, Any]) -> str:
+    """Return how one repair ended, as a line."""
+    return f"{name}: {row['level']} {row['starts_at']} of stream {row['stream']}: {row['outcome']}"
+
+
+def _ended(client: ProofClient, noted: Sequence[Json]) -> Iterator[Json]:
+    """Yield the repairs that were `noted`, each when it has ended."""
+    waiting = {_place(row): row["number"] for row in noted}
+    while waiting:
+        for row in reversed(client.proof()["repairs"]):
+            # One that was begun again after a crash has a higher number.
+            number = waiting.get(_place(row))
+            if number is not None and row["number"] >= number and row["finished_at"] is not None:
+                del waiting[_place(row)]
+                yield row
+        if waiting:
+            time.sleep(POLL_S)
+
+
+def _place(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return row["stream"], row["level"], row["starts_at"]

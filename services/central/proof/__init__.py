@@ -1,0 +1,1 @@
+"""The standby is proven, not hoped: digests of closed periods, compared, scrubbed, repaired."""

@@ -1,0 +1,44 @@
+"""A registry or a central that only answers what a test says."""
+
+import json
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+
+class FakeNode(HTTPServer):
+    """A registry or a central: answers `METHOD path`, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers: dict[str, tuple[int, Any]] = {}
+        self.asked: list[tuple[str, str, Any]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self._answer("GET")
+
+    def do_POST(self) -> None:
+        self._answer("POST")
+
+    def _answer(self, method: str) -> None:
+        server = self.server
+        assert isinstance(server, FakeNode)
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        asked = f"{method} {self.path}"
+        server.asked.append(
+            (asked, self.headers.get("Authorization", ""), json.loads(body or b"null"))
+        )
+        status, content = server.answers.get(asked, (404, {"title": "Not Found"}))
+        text = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
