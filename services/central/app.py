@@ -184,7 +184,7 @@ def open_central(
         applier,
         projection,
         central=config.name,
-        bootstrap_servers=config.bootstrap_servers,
+        brokers=brokers,
         topic=digests,
         clocks=ProofClocks(now_ms, time.monotonic),
         metrics=metrics,

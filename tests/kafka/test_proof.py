@@ -16,7 +16,7 @@ from services.central.instants import format_instant
 from services.central.proof.ledger import Ledger, Proven
 from shared.digest_records import MINUTE, Period
 from shared.flow_message import encode_headers
-from shared.kafka import Producer
+from shared.kafka import Brokers, Producer
 from shared.topics import Topic
 from tests.central.centrals import Place, Running, authorized, client_of
 from tests.central.stream_messages import Datagram, Sent, Stream, cut
@@ -48,7 +48,7 @@ def places(broker: str, make_topic: Callable[..., Topic], tmp_path: Path) -> tup
 
 @pytest.fixture
 async def producer(broker: str) -> AsyncIterator[Producer]:
-    opened = Producer(broker, client_id="test")
+    opened = Producer(Brokers(broker), client_id="test")
     await opened.start()
     yield opened
     await opened.stop()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from services.central.messages import Place, examine
 from services.central.proof.log_minute import LogMinute
 from shared.digest_records import Period
-from shared.kafka import PartitionFacts, Reader, Record, offsets_since, partition_facts
+from shared.kafka import Brokers, PartitionFacts, Reader, Record, offsets_since, partition_facts
 
 MARGIN_MS = 600_000
 """How far a collector's clock may be ahead of the broker's before all of the log is read."""
@@ -15,24 +15,22 @@ RECORDS_MAX = 64
 
 
 async def read_minute(
-    bootstrap_servers: str, topic: str, client_id: str, minute: Period, partition: int
+    brokers: Brokers, topic: str, client_id: str, minute: Period, partition: int
 ) -> LogMinute:
     """Return what the log holds of `minute`; `refusal` says why that is not all of it.
 
     partition: where its stream is; -1 where that is not known. Raises KafkaAway, PositionLost.
     """
     facts = [
-        fact
-        for fact in await partition_facts(bootstrap_servers, topic)
-        if partition in (-1, fact.partition)
+        fact for fact in await partition_facts(brokers, topic) if partition in (-1, fact.partition)
     ]
-    since = await offsets_since(bootstrap_servers, topic, minute.starts_ms - MARGIN_MS)
+    since = await offsets_since(brokers, topic, minute.starts_ms - MARGIN_MS)
     near = {f.partition: max(f.start_offset, since.get(f.partition, 0)) for f in facts}
     whole_log = {fact.partition: fact.start_offset for fact in facts}
     found = LogMinute(minute)
     for positions in (near, whole_log):
         found = LogMinute(minute)
-        reader = Reader(bootstrap_servers, client_id=client_id, topic=topic)
+        reader = Reader(brokers, client_id=client_id, topic=topic)
         await reader.start(positions)
         try:
             await _read(reader, facts, found)

@@ -30,7 +30,7 @@ from shared.backoff import waits
 from shared.digest_records import DigestRecordError, Period, PeriodDigest, decode_digest
 from shared.follow import Follower
 from shared.health import Health
-from shared.kafka import Record
+from shared.kafka import Brokers, Record
 from shared.settings_events import RetentionSet
 from shared.topics import Topic
 
@@ -59,7 +59,7 @@ class ProofPart:
         projection: Projection,
         *,
         central: str,
-        bootstrap_servers: str,
+        brokers: Brokers,
         topic: Topic,
         clocks: Clocks,
         metrics: CentralMetrics,
@@ -79,9 +79,9 @@ class ProofPart:
         self._metrics = metrics.proof
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="proof")
         self._alarms = Alarms(metrics, health)
-        self._sender = Sender(bootstrap_servers, client_id=f"{central}-digests", topic=topic)
+        self._sender = Sender(brokers, client_id=f"{central}-digests", topic=topic)
         self._follower = Follower(
-            bootstrap_servers,
+            brokers,
             client_id=f"{central}-digests",
             topic=topic,
             take=self._take,
@@ -93,9 +93,7 @@ class ProofPart:
             central=central,
             in_proof_thread=self._in_thread,
             between_steps=projection.between_steps,
-            read_minute=partial(
-                read_minute, bootstrap_servers, projection.topic, f"{central}-repair"
-            ),
+            read_minute=partial(read_minute, brokers, projection.topic, f"{central}-repair"),
             progress=self._progress,
             records=self._records,
             before_step=lambda step: before_step(f"repair {step}"),

@@ -4,16 +4,16 @@ import asyncio
 from collections.abc import Sequence
 
 from shared.digest_records import Gone, Passed, PeriodDigest, encode_digest, period_key
-from shared.kafka import Producer
+from shared.kafka import Brokers, Producer
 from shared.topics import Topic
 
 
 class Sender:
     """A producer that is connected anew after a failure."""
 
-    def __init__(self, bootstrap_servers: str, *, client_id: str, topic: Topic) -> None:
+    def __init__(self, brokers: Brokers, *, client_id: str, topic: Topic) -> None:
         """Build without connecting."""
-        self._producer = Producer(bootstrap_servers, client_id=client_id)
+        self._producer = Producer(brokers, client_id=client_id)
         self._topic = topic.name
         self._is_started = False
         self._turn = asyncio.Lock()
