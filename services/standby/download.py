@@ -38,7 +38,6 @@ from shared.snapshot_folder import check_file, mark_complete, read_manifest, wri
 
 DAMAGED_MAX: Final = 3
 """Times that one file may arrive with another sha256."""
-_CHUNK_BYTES = 1 << 16
 
 
 async def download(
@@ -156,7 +155,8 @@ class _Loading:
                     self._meter.done_bytes -= have_bytes
                     have_bytes = 0
                 with part.open("ab" if is_rest else "wb") as output:
-                    async for piece in answer.aiter_raw(_CHUNK_BYTES):
+                    # As it comes: whole chunks would lose what came before a break.
+                    async for piece in answer.aiter_raw():
                         # What is too much would only be found out at the end.
                         piece = piece[: file.size_bytes - have_bytes]
                         output.write(piece)

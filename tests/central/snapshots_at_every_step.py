@@ -125,5 +125,5 @@ def restored_and_fed(snapshot: Path, data_dir: Path, log: Sequence[Message]) -> 
     as_downloaded(snapshot, data_dir)
     assert restore_if_asked(data_dir, origin_of(data_dir))
     with fed(data_dir) as applier:
-        read(applier, log, at_once=5)
+        read(applier, log, at_once=100)
         return sums_of(applier._store)  # type: ignore[arg-type]  # a FlowStore

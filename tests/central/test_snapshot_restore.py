@@ -90,9 +90,27 @@ def test_a_restore_killed_at_every_step_ends_equal(snapshot: Path, tmp_path: Pat
     parts = {step.split("/")[0] for step in steps if step.startswith("attach")}
     assert parts == {"attach rollups", "attach flows", "attach losses", "attach quarantine"}
     assert {"verify", "mark", "wipe", "migrate", "check", "metadata", "sync", "finish"} < set(steps)
-    assert {"unmark", "remove"} < set(steps)
     assert sums_in(data_dir) == expected_of(snapshot)
     assert {path.name for path in data_dir.iterdir()} == {"store", "metadata.db"}
+
+
+def test_killed_while_it_tidies_up_the_store_counts(snapshot: Path, tmp_path: Path) -> None:
+    data_dir = tmp_path / "b"
+    as_downloaded(snapshot, data_dir)
+
+    def dies_before(last: str) -> Callable[[str], None]:
+        def before_step(step: str) -> None:
+            if step == last:
+                raise Killed(step)
+
+        return before_step
+
+    for last in ("unmark", "remove"):
+        with pytest.raises(Killed):
+            restore(data_dir, dies_before(last))
+    assert not restore(data_dir)
+    assert {path.name for path in data_dir.iterdir()} == {"store", "metadata.db"}
+    assert sums_in(data_dir) == expected_of(snapshot)
 
 
 @pytest.mark.faults

@@ -1,11 +1,12 @@
 """The manifest: what it may name, and who may use it."""
 
+import json
+
 import pytest
 from pydantic import ValidationError
 
 from shared.release import RELEASE
 from shared.snapshot import (
-    Manifest,
     SnapshotError,
     SnapshotFile,
     decode_manifest,
@@ -71,11 +72,8 @@ def test_what_cannot_be_a_manifest_is_named() -> None:
         ({"version": 2}, "version"),
         ({"surprise": 1}, "surprise"),
     ):
-        content = Manifest.model_construct(**{**good, **changes}).model_dump_json()
-        if "surprise" in changes:
-            content = content[:-1] + ',"surprise":1}'
         with pytest.raises(SnapshotError, match=why):
-            decode_manifest(content.encode())
+            decode_manifest(json.dumps({**good, **changes}).encode())
     with pytest.raises(SnapshotError, match=r"manifest\.json cannot be read"):
         decode_manifest(b"\xff")
 

@@ -48,7 +48,8 @@ async def test_broken_off_again_and_again_it_asks_for_the_rest_only(tmp_path: Pa
     verify(tmp_path)
     assert primary.sent_bytes == total(primary.files)
     assert ("store/flows/20260302_1_1_0/data.bin", "bytes=100000-") in primary.asked
-    assert len(time.slept_s) == 6
+    assert primary.breaks == 0
+    assert len(time.slept_s) >= 4
 
 
 async def test_a_killed_download_is_gone_on_with_by_the_next(tmp_path: Path) -> None:

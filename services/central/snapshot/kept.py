@@ -115,7 +115,8 @@ class Snapshots:
         """Give up what is being made; what is ready stays. Blocks until its thread ends."""
         for kept in self._kept.values():
             kept.is_released = kept.is_released or kept.state is State.MAKING
-        self._maker.shutdown(cancel_futures=True)
+        # What waits in line are removals, and makings that end at their first step.
+        self._maker.shutdown()
 
     def all(self) -> list[Kept]:
         """Return every snapshot, oldest first."""

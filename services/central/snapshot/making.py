@@ -8,10 +8,11 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from services.central.snapshot.parts import attach, table_folder
-from services.central.snapshot.tables import HASHES, measure, store_revision
+from services.central.snapshot.tables import HASHES, measure_parts, store_revision
 from services.central.store.purposes import WorkClient
 from shared.release import RELEASE
 from shared.snapshot import (
@@ -91,8 +92,7 @@ def make(
         shutil.rmtree(origin.store / "shadow" / name, ignore_errors=True)
         before_step("hash")
         files = _hash(folder, on_bytes)
-        before_step("check")
-        tables = _measure(client, folder, files)
+        tables = _measure(client, folder, files, before_step)
         revision = store_revision(client)
     finally:
         client.close()
@@ -166,7 +166,10 @@ def _hash(folder: Path, on_bytes: Callable[[int, int], None]) -> tuple[SnapshotF
 
 
 def _measure(
-    client: WorkClient, folder: Path, files: Sequence[SnapshotFile]
+    client: WorkClient,
+    folder: Path,
+    files: Sequence[SnapshotFile],
+    before_step: Callable[[str], None],
 ) -> tuple[SnapshotTable, ...]:
     """Count and hash the rows of the frozen parts, whatever became of the store meanwhile."""
     tables = []
@@ -176,9 +179,10 @@ def _measure(
         client.command(f"CREATE TABLE {CHECK_DATABASE}.{table} AS {table}")
         client.command(f"SYSTEM STOP MERGES {CHECK_DATABASE}.{table}")
         parts = parts_of(table, (file.name for file in files))
-        for _ in attach(client, table, parts, folder=folder, database=CHECK_DATABASE):
-            pass
-        tables.append(measure(client, table, database=CHECK_DATABASE))
+        for part in attach(client, table, parts, folder=folder, database=CHECK_DATABASE):
+            before_step(f"check {table}/{part}")
+        checked = partial(before_step, f"check {table}")
+        tables.append(measure_parts(client, table, database=CHECK_DATABASE, before_part=checked))
     client.command(f"DROP DATABASE {CHECK_DATABASE} SYNC")
     return tuple(tables)
 
