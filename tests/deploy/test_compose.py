@@ -49,9 +49,13 @@ CONFIGS: dict[str, type[IngestConfig | RegistryConfig | CentralConfig]] = {
     "registry": RegistryConfig,
     "central": CentralConfig,
 }
+# `steadflow standby` opens what the launcher started, not containers.
+OF_THE_LAUNCHER = {
+    "STEADFLOW_CENTRAL_AUTHORITY_DIR",
+    "STEADFLOW_CENTRAL_NETWORK_FILE",
+    "STEADFLOW_CENTRAL_TLS_DIR",
+}
 # Where a thing stands is another matter in a container; everything else is the same.
-# `steadflow standby enable` opens what the launcher started, not containers.
-OF_THE_LAUNCHER = {"STEADFLOW_CENTRAL_TLS_DIR", "STEADFLOW_CENTRAL_NETWORK_FILE"}
 PLACES = re.compile(
     r"STEADFLOW_\w+_(UDP_HOST|HTTP_HOST|URL|REGISTRY_URLS|EXPORT_ADDRESS|SPOOL_DIR|DATA_DIR"
     r"|TOKEN_FILE)"
