@@ -279,9 +279,17 @@ class Broker:
         """How processes on this machine reach it."""
         return self.plan.brokers
 
-    def start(self, *, ready: Callable[[str], bool] = answers) -> None:
-        """Prepare and start it; returns when `ready`. Raises PortTaken or BrokerError."""
+    def start(
+        self, *, ready: Callable[[str], bool] = answers, settings: Mapping[str, str] | None = None
+    ) -> None:
+        """Prepare and start it; returns when `ready`. Raises PortTaken or BrokerError.
+
+        settings: of Kafka, instead of or beside those of `server_properties`.
+        """
         prepare(self.plan, self.class_path)
+        with self.plan.properties.open("a") as file:
+            # Of a name that stands twice the last value holds.
+            file.writelines(f"{name}={value}\n" for name, value in (settings or {}).items())
         with self.plan.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command(self.plan, self.class_path),

@@ -1,5 +1,6 @@
 """The cluster as it is shown to people and programs, with what is wrong with it; pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -11,6 +12,7 @@ from shared.roles.fold import (
     Member,
     RolesState,
     Standing,
+    is_candidate,
     standing,
     unacknowledged,
 )
@@ -37,6 +39,7 @@ class AlarmKind(StrEnum):
     ROLES_AHEAD = "roles_ahead"
     ROLES_BEHIND = "roles_behind"
     LOG_REMADE = "log_remade"
+    DOUBLED_NAME = "doubled_name"
 
 
 class Alarm(NamedTuple):
@@ -48,7 +51,7 @@ class Alarm(NamedTuple):
 
 def cluster_alarms(state: RolesState, roles: ClusterRoles | None) -> list[Alarm]:
     """Return what is wrong. roles: what `ha.roles` says, None while it says nothing."""
-    return [*_role_alarms(state), *_topic_alarms(state, roles)]
+    return [*_role_alarms(state), *_topic_alarms(state, roles), *_name_alarms(state)]
 
 
 def _role_alarms(state: RolesState) -> Iterator[Alarm]:
@@ -69,6 +72,19 @@ def _no_candidate(state: RolesState) -> str:
     if len(others) > _NAMED_MAX:
         said.append(f"nor {len(others) - _NAMED_MAX} others")
     return "; ".join(said) or "there is no other node"
+
+
+def _name_alarms(state: RolesState) -> Iterator[Alarm]:
+    """Two processes of one name are told apart everywhere, but people cannot mean one of them."""
+    living = sorted(name for name in state.members if is_candidate(state, name))
+    nodes = Counter(state.members[name].node for name in living)
+    doubled = [name for name in living if nodes[state.members[name].node] > 1]
+    if doubled:
+        yield Alarm(
+            AlarmKind.DOUBLED_NAME,
+            f"several living processes have one name: {', '.join(doubled)}; "
+            "give each central a name of its own",
+        )
 
 
 def _topic_alarms(state: RolesState, roles: ClusterRoles | None) -> Iterator[Alarm]:

@@ -56,7 +56,7 @@ class Injector:
         def found() -> bool:
             answer = self.cluster.registry("/standby")
             could = [] if answer is None else [each["name"] for each in answer["nodes"]]
-            return [CENTRALS[actor] for actor in self.watch.actors()] == could
+            return bool(could) and [CENTRALS[actor] for actor in self.watch.actors()] == could
 
         wait_until(found, "one acts, the other one could", DEADLINE_S, OFTEN_S)
         return self.watch.wait_for_one(deadline_s=TAKEOVER_S)

@@ -26,21 +26,26 @@ class Watch:
         """urls: where each central answers, by its name."""
         self._answered = threading.Condition()
         self._stopped = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._ask, args=(node, url)) for node, url in urls.items()
-        ]
+        self._urls = urls
+        self._threads: list[threading.Thread] = []
         self._last: dict[str, Sighting | None] = {}
         self.sightings: list[Sighting] = []
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+        for node, url in self._urls.items():
+            self.add(node, url)
         return self
 
     def __exit__(self, *raised: object) -> None:
         self._stopped.set()
         for thread in self._threads:
             thread.join()
+
+    def add(self, node: str, url: str) -> None:
+        """Watch one more."""
+        thread = threading.Thread(target=self._ask, args=(node, url))
+        self._threads.append(thread)
+        thread.start()
 
     def actors(self) -> list[str]:
         """Return who said yes to the last question."""

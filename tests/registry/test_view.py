@@ -221,3 +221,20 @@ def test_a_log_that_was_made_again(generation: int) -> None:
     found = kinds(log.state, ClusterRoles(generation=generation, epoch=9_000, primary="a"))
 
     assert found == {AlarmKind.LOG_REMADE, AlarmKind.NO_PRIMARY}
+
+
+def test_two_living_processes_of_one_name_are_an_alarm_and_a_restarted_one_is_not() -> None:
+    log = started("a", "b")
+    log.append(DeathNotice("b/1", "up"))
+    log.beat("b", incarnation="b/2")
+    assert kinds(log.state, roles_of(log.state)) == set()
+
+    log.beat("b", incarnation="b/3")
+
+    assert kinds(log.state, roles_of(log.state)) == {AlarmKind.DOUBLED_NAME}
+    (alarm,) = cluster_alarms(log.state, roles_of(log.state))
+    assert "b/2, b/3" in alarm.text
+    log.tick(K)
+    log.beat("a")
+    log.beat("b", incarnation="b/3")
+    assert AlarmKind.DOUBLED_NAME not in kinds(log.state, roles_of(log.state))
