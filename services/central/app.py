@@ -39,6 +39,8 @@ from services.central.project import Projection
 from services.central.proof.api import proof_router
 from services.central.proof.part import Clocks as ProofClocks
 from services.central.proof.part import ProofPart
+from services.central.proof.probation import Probation
+from services.central.proof.probation import begin as begin_probation
 from services.central.roles.api import add_passed_on, roles_router, to_primary
 from services.central.roles.duties import RolesTopics
 from services.central.roles.notifier import Notifier
@@ -48,7 +50,7 @@ from services.central.settings_api import authorization, settings_router
 from services.central.snapshot.api import add_snapshot_problems, snapshots_router
 from services.central.snapshot.kept import Snapshots
 from services.central.snapshot.making import Origin
-from services.central.snapshot.restore import restore_if_asked
+from services.central.snapshot.restore import RESTORE, restore_if_asked
 from services.central.store.errors import StoreAway
 from services.central.store.flow_store import FlowStore
 from services.central.store.purposes import Limits
@@ -60,6 +62,7 @@ from shared.http import http_server, listen
 from shared.http_metrics import HttpMetrics
 from shared.kafka import configured_brokers, end_offsets
 from shared.settings_events import RetentionSet
+from shared.snapshot_folder import is_complete
 from shared.tasks import end_task
 from shared.this_machine import this_machine
 from shared.tls import TlsFiles, client_context
@@ -147,6 +150,8 @@ def open_central(
     check_https(config)
     data_dir = config.data_dir.absolute()
     origin = _embedded(config)
+    if is_complete(data_dir / RESTORE):
+        begin_probation(data_dir, now_ms())
     restore_if_asked(data_dir, origin)
     database = _open_database(config)
     try:
@@ -215,16 +220,19 @@ def open_central(
         before_step=before_step,
     )
 
+    probation = Probation(data_dir, health)
+
     def progress() -> Progress:
         lag = projection.lag()
         # Waiting for Kafka is no reason: everybody waits then.
         is_working = projection.step_s < INSERT_S
         is_well = not {"store", "metadata", "schema"} & health.reasons.keys()
+        is_trusted = probation.is_over(lambda: proof.ledger.proven())
         return Progress(
             position=sum(applier.positions.values()),
             lag_records=None if lag is None else lag[0],
             lag_s=None if lag is None else lag[1],
-            is_fit=is_working and is_well,
+            is_fit=is_working and is_well and is_trusted,
         )
 
     async def catch_up() -> None:
