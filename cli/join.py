@@ -158,6 +158,8 @@ async def _become_standby(
                     shown.show(state, bar, copying)
                     if state["phase"] == "refused":
                         raise JoinRefused("refused: mend the red lines, or join with --force")
+                    if state["is_stuck"]:
+                        raise JoinRefused(state["problem"])
                     if state["phase"] in COPIED_PHASES and not runs_central:
                         runs_central = True
                         given = plan.given()

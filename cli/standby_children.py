@@ -108,6 +108,7 @@ def central_child(
         "data_dir": plan.home / plan.name,
         "http_port": plan.web_port,
         "tls_dir": plan.tls_dir,
+        "authority_dir": plan.tls_dir,
         "https_host": "0.0.0.0",
         "https_port": plan.https_port,
         "url": f"https://{plan.hosts[0]}:{plan.https_port}",

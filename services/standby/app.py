@@ -6,7 +6,7 @@ import logging
 import signal
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, ProcessCollector, generate_latest
@@ -56,7 +56,6 @@ class Agent:
     joining: Joining
     health: Health
     metrics: StandbyMetrics
-    is_refused: asyncio.Event = field(default_factory=asyncio.Event)
 
     def take(self, event: Event) -> None:
         """Fold an event, and keep what came of it."""
@@ -95,8 +94,7 @@ class Agent:
                 await asyncio.sleep(next(pauses))
             except StepRefused as error:
                 self.metrics.failures.labels(work.name.lower()).inc()
-                self._say(str(error))
-                self.is_refused.set()
+                self._say(str(error), is_final=True)
                 await asyncio.Event().wait()
             else:
                 pauses = waits(longest_s=LONGEST_WAIT_S)
@@ -106,10 +104,10 @@ class Agent:
             # The primary releases it after a day by itself.
             await self.steps.release(self.joining)
 
-    def _say(self, problem: str) -> None:
+    def _say(self, problem: str, *, is_final: bool = False) -> None:
         log.warning("join not done phase=%s problem=%s", self.joining.phase.name.lower(), problem)
         self.health.unmet("join", problem)
-        self.take(Failed(problem))
+        self.take(Failed(problem, is_final))
 
 
 def build(config: StandbyConfig) -> Agent:

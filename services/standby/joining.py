@@ -43,7 +43,7 @@ class Joining(NamedTuple):
 
     lines: of the last checks. snapshot: its path at the primary, empty without one. bytes_done,
     bytes_total: of the copy. snapshot_ms: when it was made; UTC. problem: what went wrong last,
-    empty when nothing did.
+    empty when nothing did; is_stuck: and trying again is of no use.
     proven_until_ms: end of the last minute proven equal, 0 before; UTC.
     """
 
@@ -55,6 +55,7 @@ class Joining(NamedTuple):
     bytes_total: int = 0
     snapshot_ms: int = 0
     problem: str = ""
+    is_stuck: bool = False
     proven_until_ms: int = 0
 
 
@@ -104,9 +105,10 @@ class Proven(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """What was tried did not go, and is tried again."""
+    """What was tried did not go; it is tried again unless that is of no use: `is_final`."""
 
     problem: str
+    is_final: bool = False
 
 
 class Forced(NamedTuple):
@@ -126,7 +128,7 @@ def evolve(joining: Joining, event: Event) -> Joining:
     phase = joining.phase
     match event:
         case Failed():
-            return joining._replace(problem=event.problem)
+            return joining._replace(problem=event.problem, is_stuck=event.is_final)
         case Registered() if phase is Phase.REGISTERING:
             return joining._replace(phase=Phase.CHECKING, problem="")
         case Checked() if phase in _AFTER_CHECKS:
@@ -200,7 +202,7 @@ def began_again(joining: Joining) -> Joining:
     """Return where a join goes on after its process was started again."""
     # What was red may be mended by now.
     phase = Phase.CHECKING if joining.phase is Phase.REFUSED else joining.phase
-    return joining._replace(phase=phase, problem="")
+    return joining._replace(phase=phase, problem="", is_stuck=False)
 
 
 def to_json(joining: Joining) -> dict[str, Any]:

@@ -108,6 +108,13 @@ def test_a_problem_is_kept_until_something_goes_well() -> None:
     assert evolve(joining, Registered()).problem == ""
 
 
+def test_what_no_other_try_mends_is_said_until_the_process_starts_again() -> None:
+    stuck = after(Failed("this token was used already", is_final=True))
+
+    assert stuck.is_stuck
+    assert not began_again(from_json(to_json(stuck))).is_stuck
+
+
 @pytest.mark.parametrize("content", [None, {}, {"phase": "flying", "lines": []}, {"lines": 3}])
 def test_a_damaged_state_is_named(content: object) -> None:
     with pytest.raises(ValueError, match="no state of a join"):

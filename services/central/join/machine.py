@@ -32,7 +32,8 @@ def https_url(config: CentralConfig) -> str:
     network = network_of(config)
     port = None if network is None else network.https_ports.get(config.name)
     if network is None or port is None:
-        return ""
+        # A machine that joined was told so from the start.
+        return config.url if config.url.startswith("https://") else ""
     host = f"[{network.host}]" if ":" in network.host else network.host
     return f"https://{host}:{port}"
 
