@@ -19,21 +19,32 @@ class SmallRegistry:
         self._topic = topic
         self._producer = Producer(Brokers(bootstrap_servers), client_id="small-registry")
         self._config = config or Config(period_ms=PERIOD_MS, hold_down_s=0)
+        self._tasks: list[asyncio.Task[None]] = []
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator["SmallRegistry"]:
         await self.log.start()
         await self._producer.start()
         await self.append(self._config)
-        tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._propose())]
+        await self.work()
         try:
             yield self
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await self.rest()
             await self._producer.stop()
             await self.log.stop()
+
+    async def work(self) -> None:
+        """Tick and propose."""
+        self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._propose())]
+
+    async def rest(self) -> None:
+        """Do nothing, as if no registry lived."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self._tasks = []
 
     async def append(self, record: Record) -> None:
         await self._producer.send(

@@ -53,10 +53,14 @@ class LogKeeper:
             if not self._is_following():
                 continue
             try:
-                await self._write_snapshot()
-                await self._delete()
+                await self.look()
             except KafkaAway as error:
                 log.warning("ha.log is not kept short: %s", error)
+
+    async def look(self) -> None:
+        """Do what is due. Raises KafkaAway."""
+        await self._write_snapshot()
+        await self._delete()
 
     def begin_again(self) -> None:
         """Forget the log that was."""
