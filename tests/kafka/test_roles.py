@@ -97,7 +97,9 @@ class Cluster:
     async def committed(self, topic: Topic) -> list[bytes]:
         """Return what a reader of committed records finds now."""
         (facts,) = await partition_facts(Brokers(self.broker), topic.name)
-        reader = Reader(Brokers(self.broker), client_id="test", topic=topic.name, read_committed=True)
+        reader = Reader(
+            Brokers(self.broker), client_id="test", topic=topic.name, read_committed=True
+        )
         await reader.start({0: facts.start_offset})
         values: list[bytes] = []
         try:

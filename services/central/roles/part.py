@@ -63,9 +63,7 @@ class RolesPart:
         self._progress = progress
         self._metrics = metrics
         self.role = role = Role(node, boot_id=boot_id, clocks=clocks)
-        self.committed = Committed(
-            brokers, client_id=node, topics=topics, wall_ms=clocks.wall_ms
-        )
+        self.committed = Committed(brokers, client_id=node, topics=topics, wall_ms=clocks.wall_ms)
         self._notes = LogNotes()
         client_id, log_topic = f"{node}-ha", topics.log.name
         self._appender = Appender(brokers, client_id=client_id, topic=log_topic)
