@@ -187,13 +187,13 @@ async def test_snapshots_are_written_with_no_registry_and_with_no_primary(
         await cluster.registry.rest()
 
         await append(broker, topics.log, filling)
-        await cluster.until(lambda: primary.role.state.snapshot_offset >= BURST)
+        await cluster.until(lambda: primary.role.state.snapshot_offset > 0)
         assert cluster.primaries == [primary]
 
-        before = other.role.state.snapshot_offset
+        before = primary.role.state.snapshot_offset
         await cluster.stop(primary)
         await append(broker, topics.log, filling)
-        await cluster.until(lambda: other.role.state.snapshot_offset >= before + BURST)
+        await cluster.until(lambda: other.role.state.snapshot_offset > before)
         assert not other.role.is_primary
 
         await cluster.registry.work()
