@@ -19,32 +19,23 @@ class SmallRegistry:
         self._topic = topic
         self._producer = Producer(Brokers(bootstrap_servers), client_id="small-registry")
         self._config = config or Config(period_ms=PERIOD_MS, hold_down_s=0)
-        self._tasks: list[asyncio.Task[None]] = []
+        self.rests = False
+        """It goes on reading, and does nothing: as if no registry lived."""
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator["SmallRegistry"]:
         await self.log.start()
         await self._producer.start()
         await self.append(self._config)
-        await self.work()
+        tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._propose())]
         try:
             yield self
         finally:
-            await self.rest()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
             await self._producer.stop()
             await self.log.stop()
-
-    async def work(self) -> None:
-        """Tick and propose."""
-        self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._propose())]
-
-    async def rest(self) -> None:
-        """Do nothing, as if no registry lived."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        self._tasks = []
 
     async def append(self, record: Record) -> None:
         await self._producer.send(
@@ -53,12 +44,13 @@ class SmallRegistry:
 
     async def _tick(self) -> None:
         while True:
-            await self.append(Tick("small"))
+            if not self.rests:
+                await self.append(Tick("small"))
             await asyncio.sleep(self._config.period_ms / 1000)
 
     async def _propose(self) -> None:
         while True:
             await self.log.fetch()
             claim = propose(self.log.state, by="small")
-            if claim is not None:
+            if claim is not None and not self.rests:
                 await self.append(claim)

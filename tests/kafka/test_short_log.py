@@ -184,7 +184,7 @@ async def test_snapshots_are_written_with_no_registry_and_with_no_primary(
         primary = await cluster.acting()
         other = cluster.other(primary)
         await cluster.until(lambda: len(primary.role.state.members) == 2)
-        await cluster.registry.rest()
+        cluster.registry.rests = True
 
         await append(broker, topics.log, filling)
         await cluster.until(lambda: primary.role.state.snapshot_offset > 0)
@@ -196,22 +196,24 @@ async def test_snapshots_are_written_with_no_registry_and_with_no_primary(
         await cluster.until(lambda: other.role.state.snapshot_offset > before)
         assert not other.role.is_primary
 
-        await cluster.registry.work()
+        cluster.registry.rests = False
         assert await cluster.acting(after_epoch=other.role.state.epoch) is other
         async with asyncio.timeout(60):
             while await begins_at(broker, topics.log) == 0:
                 await asyncio.sleep(0.05)
-        await cluster.registry.rest()
+        cluster.registry.rests = True
         await cluster.stop(other)
 
         # The one has read the log from its start, the other one begins in its middle.
         whole, new = cluster.registry.log, HaLog(Brokers(broker), client_id="new", topic=topics.log)
         await new.start()
-        await new.stop()
-        async with asyncio.timeout(60):
-            while whole.state.offset < new.state.offset:
-                await whole.fetch()
-    assert text(new.state) == text(whole.state)
+        try:
+            async with asyncio.timeout(60):
+                while new.state.offset != whole.state.offset:
+                    await new.fetch(timeout_ms=50)
+        finally:
+            await new.stop()
+        assert text(new.state) == text(whole.state)
 
 
 def text(state: RolesState) -> str:
