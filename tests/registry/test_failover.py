@@ -1,5 +1,7 @@
 """Forced claims: accepted by the fold, and refused with a reason."""
 
+from typing import Any
+
 import pytest
 
 from services.registry.failover import Refused, failover_claim
@@ -34,7 +36,7 @@ def test_without_a_name_the_best_is_claimed_a_fit_one_before_all() -> None:
     assert failover_claim(log.state, to="", by="r1").incarnation == "b/1"
 
 
-def idle(**config: object) -> RolesLog:
+def idle(**config: Any) -> RolesLog:
     """Return a log whose primary lives, and has committed nothing for too long."""
     log = started("a", "b", "c", hold_down_s=0.0, **config)
     log.tick(4 * 7, beating=("a", "b", "c"))
