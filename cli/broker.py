@@ -177,7 +177,9 @@ def plan_broker(directory: Path, *, port: int, log: Path) -> BrokerPlan:
 def plan_node(directory: Path, quorum: Quorum, node: Node) -> BrokerPlan:
     """Return the plan of one node of `quorum` below `directory`."""
     log = directory / "broker.log"
-    return BrokerPlan(directory, node.port, node.controller_port, log, node.number, quorum)
+    return BrokerPlan(
+        directory, node.port, node.controller_port, log, number=node.number, quorum=quorum
+    )
 
 
 def prepare(plan: BrokerPlan, class_path: Sequence[Path]) -> None:

@@ -17,12 +17,15 @@ class Heartbeats:
         *,
         topic: str,
         role: Role,
-        url: str,
+        url: Callable[[], str],
         priority: int,
         progress: Callable[[], Progress],
         take_has_acted: Callable[[], bool],
     ) -> None:
-        """Build without connecting. take_has_acted: whether it committed since it was asked."""
+        """Build without connecting.
+
+        take_has_acted: whether it committed since it was asked.
+        """
         self._pulse = Pulse(brokers, client_id=f"{role.node}-pulse", topic=topic)
         self._role = role
         self._url, self._priority = url, priority
@@ -55,7 +58,7 @@ class Heartbeats:
             is_fit=progress.is_fit,
             has_acted=self._take_has_acted(),
             barrier=barrier_number(acting),
-            url=self._url,
+            url=self._url(),
             lag_records=progress.lag_records,
         )
         self._role.note(HeartbeatSent(self._number, self._role.clocks.boot_s()))

@@ -45,7 +45,7 @@ class RolesPart:
         *,
         node: str,
         boot_id: str = "",
-        url: str,
+        url: Callable[[], str],
         priority: int,
         topics: RolesTopics,
         progress: Callable[[], Progress],
