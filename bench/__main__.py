@@ -141,7 +141,7 @@ def measure(plan: Plan, cache: Path, shared: Path, say: Say) -> figures.Json:
     with tempfile.TemporaryDirectory(prefix="steadflow-bench-") as name:
         folder = Path(name)
         say("starting Kafka")
-        broker = Broker(folder / "kafka", port=free_port(row=2))
+        broker = Broker.alone(folder / "kafka", port=free_port(row=2))
         broker.start()
         try:
             # All of them now: a broker that was just held still makes no topics for a moment.

@@ -1,11 +1,10 @@
-"""One real Kafka broker on this machine: its files, its command line, its life.
+"""A real Kafka broker on this machine: its files, its command line, its life.
 
-KRaft with one node, on loopback. It is formatted so that it can grow to more nodes while it runs:
-`format --standalone` and `controller.quorum.bootstrap.servers`, never a static set of voters.
+KRaft on loopback, mostly one node alone. That is formatted so that it can grow to more while it
+runs: `format --standalone` and `controller.quorum.bootstrap.servers`, never a static set of voters.
 A second listener, for other machines, speaks TLS to those who show a certificate, and only that.
 """
 
-import base64
 import contextlib
 import json
 import os
@@ -14,7 +13,6 @@ import signal
 import socket
 import subprocess
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,6 +20,7 @@ from pathlib import Path
 
 from cli.jars import Progress, cache_directory, fetch_jars, read_lock
 from cli.ports import check_port
+from cli.quorum import Node, Quorum, new_kafka_id
 from shared.kafka import Brokers
 from shared.parent import die_with_parent
 from shared.tls import TlsFiles, server_context
@@ -58,6 +57,7 @@ class BrokerPlan:
     """Where a broker lives. directory: all its files; log: what it prints, appended.
 
     network: only where other machines take part; processes of this one use loopback all the same.
+    quorum: the cluster that it begins with as node `number`; None when it is alone.
     """
 
     directory: Path
@@ -65,6 +65,8 @@ class BrokerPlan:
     controller_port: int
     log: Path
     network: NetworkListener | None = None
+    number: int = 1
+    quorum: Quorum | None = None
 
     @property
     def bootstrap_servers(self) -> str:
@@ -95,24 +97,31 @@ class BrokerPlan:
 def server_properties(plan: BrokerPlan, data: Path) -> str:
     """Return Kafka's settings for `plan` with its logs in `data`."""
     broker, controller = f"PLAINTEXT://{HOST}:{plan.port}", f"{HOST}:{plan.controller_port}"
+    quorum = plan.quorum
+    replicas = str(1 if quorum is None else quorum.replicas)
+    in_sync_min = str(1 if quorum is None else quorum.in_sync_replicas_min)
     settings = {
         "process.roles": "broker,controller",
-        "node.id": "1",
+        "node.id": str(plan.number),
         "listeners": f"{broker},CONTROLLER://{controller}",
         "advertised.listeners": f"{broker},CONTROLLER://{controller}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
-        "controller.quorum.bootstrap.servers": controller,
+        "controller.quorum.bootstrap.servers": (
+            controller if quorum is None else quorum.bootstrap_controllers
+        ),
         "log.dirs": str(data),
         "auto.create.topics.enable": "false",
-        "offsets.topic.replication.factor": "1",
+        "default.replication.factor": replicas,
+        "min.insync.replicas": in_sync_min,
+        "offsets.topic.replication.factor": replicas,
         "offsets.topic.num.partitions": "1",
-        "transaction.state.log.replication.factor": "1",
-        "transaction.state.log.min.isr": "1",
+        "transaction.state.log.replication.factor": replicas,
+        "transaction.state.log.min.isr": in_sync_min,
         "transaction.state.log.num.partitions": "4",
-        "share.coordinator.state.topic.replication.factor": "1",
-        "share.coordinator.state.topic.min.isr": "1",
+        "share.coordinator.state.topic.replication.factor": replicas,
+        "share.coordinator.state.topic.min.isr": in_sync_min,
         "group.initial.rebalance.delay.ms": "0",
         # A killed broker is let back in only after its session: 9 s by default.
         "broker.session.timeout.ms": "3000",
@@ -165,6 +174,14 @@ def plan_broker(directory: Path, *, port: int, log: Path) -> BrokerPlan:
     return BrokerPlan(directory, port, int(kept), log)
 
 
+def plan_node(directory: Path, quorum: Quorum, node: Node) -> BrokerPlan:
+    """Return the plan of one node of `quorum` below `directory`."""
+    log = directory / "broker.log"
+    return BrokerPlan(
+        directory, node.port, node.controller_port, log, number=node.number, quorum=quorum
+    )
+
+
 def prepare(plan: BrokerPlan, class_path: Sequence[Path]) -> None:
     """Write the settings and, the first time, format the data folder.
 
@@ -194,21 +211,19 @@ def configure(plan: BrokerPlan) -> None:
     plan.properties.write_text(server_properties(plan, plan.data))
 
 
-def new_cluster_id(new_uuid: Callable[[], uuid.UUID] = uuid.uuid4) -> str:
-    """Return a random cluster id, none with a dash in front: Kafka takes that for an option."""
-    while True:
-        text = base64.urlsafe_b64encode(new_uuid().bytes).rstrip(b"=").decode()
-        if not text.startswith("-"):
-            return text
-
-
 def _format(plan: BrokerPlan, class_path: Sequence[Path]) -> None:
-    cluster_id = new_cluster_id()
+    quorum = plan.quorum
+    cluster_id = new_kafka_id() if quorum is None else quorum.cluster_id
+    voters = (
+        ["--standalone"]
+        if quorum is None
+        else ["--initial-controllers", quorum.initial_controllers]
+    )
     node = {"cluster_id": cluster_id, "controller_port": plan.controller_port}
     fresh = plan.directory / "data.new"
     shutil.rmtree(fresh, ignore_errors=True)
     plan.properties.write_text(server_properties(plan, fresh))
-    tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster_id]
+    tool = ["kafka.tools.StorageTool", "format", *voters, "-t", cluster_id]
     with plan.log.open("ab") as log:
         done = subprocess.run(
             [*_java(class_path), *tool, "-c", str(plan.properties)],
@@ -261,13 +276,19 @@ def answers(bootstrap_servers: str, *, timeout_s: float = 1.0) -> bool:
 class Broker:
     """A broker as a child of this process, with blocking calls: for tests and tools."""
 
-    def __init__(self, directory: Path, *, port: int, progress: Progress | None = None) -> None:
-        """Plan it below `directory`; nothing runs yet."""
-        self.plan = plan_broker(directory, port=port, log=directory / "broker.log")
+    def __init__(self, plan: BrokerPlan, *, progress: Progress | None = None) -> None:
+        """Nothing runs yet."""
+        self.plan = plan
         self.class_path = fetch_jars(
             read_lock(), cache_directory(), progress=progress or (lambda _have, _all: None)
         )
         self.process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def alone(cls, directory: Path, *, port: int, progress: Progress | None = None) -> "Broker":
+        """Return one that is a cluster of its own, below `directory`."""
+        plan = plan_broker(directory, port=port, log=directory / "broker.log")
+        return cls(plan, progress=progress)
 
     @property
     def bootstrap_servers(self) -> str:
@@ -286,6 +307,14 @@ class Broker:
 
         settings: of Kafka, instead of or beside those of `server_properties`.
         """
+        self.launch(settings=settings)
+        self.wait_ready(ready)
+
+    def launch(self, *, settings: Mapping[str, str] | None = None) -> None:
+        """Prepare and start it: one of several is ready only once most of them run.
+
+        settings: as of `start`. Raises PortTaken or BrokerError.
+        """
         prepare(self.plan, self.class_path)
         with self.plan.properties.open("a") as file:
             # Of a name that stands twice the last value holds.
@@ -299,6 +328,10 @@ class Broker:
                 start_new_session=True,
                 preexec_fn=partial(die_with_parent, os.getpid()),
             )
+
+    def wait_ready(self, ready: Callable[[str], bool] = answers) -> None:
+        """Return when it is `ready`. Raises BrokerError."""
+        assert self.process is not None
         deadline_s = time.monotonic() + READY_TIMEOUT_S
         while not ready(self.bootstrap_servers):
             if self.process.poll() is not None:

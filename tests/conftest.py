@@ -59,7 +59,7 @@ def _unwanted_skips(reporter: pytest.TerminalReporter) -> list[pytest.TestReport
 @pytest.fixture(scope="session")
 def session_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """The one broker of this test session; do not kill or freeze it (see `own_broker`)."""
-    broker = Broker(tmp_path_factory.mktemp("kafka"), port=free_port(row=2))
+    broker = Broker.alone(tmp_path_factory.mktemp("kafka"), port=free_port(row=2))
     broker.start()
     yield broker
     broker.kill()
@@ -74,7 +74,7 @@ def broker(session_broker: Broker) -> str:
 @pytest.fixture
 def own_broker(tmp_path: Path) -> Iterator[Broker]:
     """A running broker of one's own, to be killed, frozen and started again."""
-    broker = Broker(tmp_path / "kafka", port=free_port(row=2))
+    broker = Broker.alone(tmp_path / "kafka", port=free_port(row=2))
     broker.start()
     yield broker
     if broker.process is not None:

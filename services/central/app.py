@@ -44,7 +44,8 @@ from services.central.proof.probation import begin as begin_probation
 from services.central.roles.api import add_passed_on, roles_router, to_primary
 from services.central.roles.duties import RolesTopics
 from services.central.roles.notifier import Notifier
-from services.central.roles.part import Clocks, Progress, RolesPart
+from services.central.roles.part import RolesPart
+from services.central.roles.role import Clocks, Progress
 from services.central.settings import SettingsLog
 from services.central.settings_api import authorization, settings_router
 from services.central.snapshot.api import add_snapshot_problems, snapshots_router
@@ -296,7 +297,7 @@ def open_central(
             config,
             token=token,
             urls=lambda: sorted(
-                {member.url for member in roles.state.members.values() if member.url}
+                {member.url for member in roles.role.state.members.values() if member.url}
             ),
             now_ms=now_ms,
         ),
@@ -345,7 +346,7 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
     authorized = authorization(central.token)
     tls_dir = central.config.tls_dir
     tls = None if tls_dir is None else client_context(TlsFiles.in_directory(tls_dir))
-    passed_on = to_primary(central.roles, tls)
+    passed_on = to_primary(central.roles.role, tls)
     app.include_router(
         settings_router(
             central.settings_tables,

@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from services.central.filters import ReportError
-from services.central.roles.part import NotPrimary
+from services.central.roles.role import NotPrimary
 from services.central.settings import SettingsAway
 from services.central.store.errors import QueryRefused, ReportsBusy, StoreAway
 

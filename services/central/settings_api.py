@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -14,6 +13,7 @@ from services.central.metadata.settings_tables import SettingsTables
 from services.central.problems import Forbidden
 from services.central.settings import SettingsLog
 from shared.addresses import format_address, pack_address
+from shared.guard import objection
 from shared.settings_events import (
     RETENTION_KEY,
     ExporterNamed,
@@ -23,7 +23,6 @@ from shared.settings_events import (
     exporter_key,
     interface_key,
 )
-from shared.token import same_token
 
 Check = Callable[[Request], Awaitable[None]]
 Name = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -69,14 +68,8 @@ def authorization(token: str | None) -> Check:
     """Return the check of the bearer token; None refuses every change. Raises Forbidden."""
 
     async def authorized(request: Request) -> None:
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if token is None:
-            raise Forbidden("this central was started without a token file: nothing can be changed")
-        if scheme.lower() != "bearer" or not same_token(token, given.strip()):
-            raise Forbidden("a change needs the header `Authorization: Bearer TOKEN`")
-        origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
-            raise Forbidden("a page of another origin may change nothing")
+        if why := objection(request.headers, token, service="central"):
+            raise Forbidden(why)
 
     return authorized
 

@@ -1,4 +1,4 @@
-"""What a person asks for when nobody is primary; pure."""
+"""What a person asks for when nobody acts as primary; pure."""
 
 from shared.roles.fold import RolesState, Standing, is_candidate, refusal, standing
 from shared.roles.records import Claim
@@ -14,11 +14,13 @@ def failover_claim(state: RolesState, *, to: str, by: str) -> Claim:
     Raises Refused.
     """
     now = standing(state)
-    if now in (Standing.ALIVE, Standing.IDLE, Standing.HANDED_OVER):
+    if now in (Standing.ALIVE, Standing.HANDED_OVER):
         raise Refused(f"{now.value}: use switchover")
     named = [member for member in state.members.values() if member.node == to or not to]
     if to and not named:
         raise Refused(f"there is no node {to}")
+    if not to and now is Standing.IDLE:
+        named = [member for member in named if member.incarnation != state.holder]
     found = [member for member in named if is_candidate(state, member.incarnation)]
     if not found:
         raise Refused(f"{to or 'every node'} is dead, or does not read the log")

@@ -8,13 +8,13 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from services.registry.appender import Appender
 from services.registry.committed import CommittedRoles, read_history
 from services.registry.config import RegistryConfig
 from services.registry.metrics import RegistryMetrics
 from services.registry.policy_config import differences, first_config
 from services.registry.ticking import Ticking, after_sent, after_valid, due_s
 from shared.backoff import waits
+from shared.ha_append import Appender
 from shared.ha_log import HaLog, LogRemade, LogUnreadable
 from shared.health import Health
 from shared.kafka import KafkaAway, Pulse, Sent, TopicRefused, configured_brokers, unbroken

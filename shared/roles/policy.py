@@ -84,7 +84,7 @@ def switchover_problem(state: RolesState, node: str) -> str:
     node: empty for the best candidate.
     """
     now = standing(state)
-    if now is not Standing.ALIVE:
+    if now not in (Standing.ALIVE, Standing.IDLE):
         return now.value
     members = [member for member in state.members.values() if member.node == node or not node]
     if node and not members:

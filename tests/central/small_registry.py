@@ -19,6 +19,8 @@ class SmallRegistry:
         self._topic = topic
         self._producer = Producer(Brokers(bootstrap_servers), client_id="small-registry")
         self._config = config or Config(period_ms=PERIOD_MS, hold_down_s=0)
+        self.rests = False
+        """It goes on reading, and does nothing: as if no registry lived."""
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator["SmallRegistry"]:
@@ -42,12 +44,13 @@ class SmallRegistry:
 
     async def _tick(self) -> None:
         while True:
-            await self.append(Tick("small"))
+            if not self.rests:
+                await self.append(Tick("small"))
             await asyncio.sleep(self._config.period_ms / 1000)
 
     async def _propose(self) -> None:
         while True:
             await self.log.fetch()
             claim = propose(self.log.state, by="small")
-            if claim is not None:
+            if claim is not None and not self.rests:
                 await self.append(claim)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.broker import Broker, BrokerError, new_cluster_id, plan_broker, server_properties
+from cli.broker import Broker, BrokerError, plan_broker, plan_node, server_properties
 from cli.ports import PortTaken, check_port, free_port
+from cli.quorum import new_kafka_id, new_quorum
 from shared.kafka import Producer, ensure_topics, partition_facts
 from shared.topics import Topic
 
@@ -22,10 +23,26 @@ def test_the_broker_can_grow_later(tmp_path: Path) -> None:
     assert settings["auto.create.topics.enable"] == "false"
 
 
+def test_three_begin_as_one_quorum_and_keep_three_copies(tmp_path: Path) -> None:
+    ids = iter(uuid.UUID(int=number) for number in range(4))
+    quorum = new_quorum([(1, 2), (3, 4), (5, 6)], host="h", new_uuid=lambda: next(ids))
+    assert quorum.bootstrap_servers == "h:1,h:3,h:5"
+    assert [each.partition(":")[0] for each in quorum.initial_controllers.split(",")] == [
+        "1@h", "2@h", "3@h",
+    ]  # fmt: skip
+    plan = plan_node(tmp_path, quorum, quorum.nodes[2])
+    settings = dict(line.split("=", 1) for line in server_properties(plan, plan.data).splitlines())
+    assert settings["node.id"] == "3"
+    assert settings["controller.quorum.bootstrap.servers"] == "h:2,h:4,h:6"
+    copies = {name: value for name, value in settings.items() if "replication.factor" in name}
+    assert set(copies.values()) == {"3"}
+    assert settings["min.insync.replicas"] == settings["transaction.state.log.min.isr"] == "2"
+
+
 def test_no_cluster_id_looks_like_an_option() -> None:
     dashed, plain = uuid.UUID(bytes=b"\xf8" * 16), uuid.UUID(int=1)
     ids = iter([dashed, plain])
-    assert new_cluster_id(lambda: next(ids)) == "AAAAAAAAAAAAAAAAAAAAAQ"
+    assert new_kafka_id(lambda: next(ids)) == "AAAAAAAAAAAAAAAAAAAAAQ"
 
 
 def test_the_controllers_port_is_kept(tmp_path: Path) -> None:
@@ -56,7 +73,7 @@ def test_a_taken_udp_port_is_seen() -> None:
 
 @pytest.mark.kafka
 def test_what_was_acknowledged_is_there_after_a_stop_and_on_another_port(tmp_path: Path) -> None:
-    broker = Broker(tmp_path / "kafka", port=free_port(row=2))
+    broker = Broker.alone(tmp_path / "kafka", port=free_port(row=2))
     broker.start()
     topic = Topic("kept", "any", 1, None)
 
@@ -71,7 +88,7 @@ def test_what_was_acknowledged_is_there_after_a_stop_and_on_another_port(tmp_pat
     facts = asyncio.run(partition_facts(broker.brokers, topic.name))
     broker.stop()
 
-    again = Broker(tmp_path / "kafka", port=free_port(row=2))
+    again = Broker.alone(tmp_path / "kafka", port=free_port(row=2))
     again.start()
     try:
         found = asyncio.run(partition_facts(again.brokers, topic.name, patience_s=DEADLINE_S))

@@ -148,7 +148,7 @@ class Stand:
 @contextlib.contextmanager
 def stand(folder: Path) -> Iterator[Stand]:
     """A broker with a second listener behind a proxy, and nothing else yet."""
-    broker = Broker(folder / "kafka", port=free_port(row=2))
+    broker = Broker.alone(folder / "kafka", port=free_port(row=2))
     inner, outer = free_port(), free_port()
     make_token(folder / "token")
     with proxy(outer, inner) as between, httpx.Client(timeout=2, trust_env=False) as client:

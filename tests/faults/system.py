@@ -27,6 +27,8 @@ class System:
     udp_port: int
     kafka_port: int
     web_port: int
+    bootstrap_servers: str = ""
+    """Of a Kafka that runs already; empty to start one."""
     env: dict[str, str] = field(default_factory=dict)
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -46,8 +48,10 @@ class System:
 
     def up(self, *, workers: int = 1) -> None:
         """Start everything and return when it is ready."""
+        servers = self.bootstrap_servers
         self.run(
             "up", "--home", str(self.home), "--detach", "--no-browser", "--no-traffic",
+            *(["--bootstrap-servers", servers] if servers else []),
             "--udp-port", str(self.udp_port), "--kafka-port", str(self.kafka_port),
             "--web-port", str(self.web_port), "--workers", str(workers),
         )  # fmt: skip
@@ -98,14 +102,24 @@ def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> bool:
 
 
 @contextmanager
-def running(home: Path, *, workers: int = 1, env: dict[str, str] | None = None) -> Iterator[System]:
-    """A system that is stopped at the end, whatever happened."""
+def running(
+    home: Path,
+    *,
+    workers: int = 1,
+    env: dict[str, str] | None = None,
+    bootstrap_servers: str = "",
+) -> Iterator[System]:
+    """A system that is stopped at the end, whatever happened.
+
+    bootstrap_servers: of a Kafka that runs already; empty to start one.
+    """
     system = System(
         home=home,
         udp_port=free_udp_port("127.0.0.1"),
         kafka_port=free_port(row=2),
         web_port=free_port(row=4),
         env=env or {},
+        bootstrap_servers=bootstrap_servers,
     )
     try:
         system.up(workers=workers)

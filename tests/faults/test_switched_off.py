@@ -112,7 +112,7 @@ def cut_the_power(system: System) -> None:
 
 def forget_what_is_old(system: System) -> None:
     """Do to topics what three days do: those with a retention are empty, the others stay."""
-    broker = Broker(system.home / "kafka", port=system.kafka_port)
+    broker = Broker.alone(system.home / "kafka", port=system.kafka_port)
     broker.start()
     try:
         asyncio.run(empty(broker.bootstrap_servers))

@@ -62,7 +62,7 @@ class Network:
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     folder = tmp_path_factory.mktemp("network")
     authority = authority_in(folder / "authority")
-    broker = Broker(folder / "kafka", port=free_port(row=2))
+    broker = Broker.alone(folder / "kafka", port=free_port(row=2))
     listener = listener_of(authority, folder)
     broker.plan = replace(broker.plan, network=listener)
     broker.start()

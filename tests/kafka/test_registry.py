@@ -117,6 +117,28 @@ async def test_in_a_paused_cluster_nobody_is_replaced_but_by_a_person(cluster: C
         assert (await registry.get(VIEW))["paused"] is False
 
 
+@pytest.mark.parametrize("way", ["failover", "switchover"])
+async def test_in_a_pause_a_person_replaces_one_that_lives_and_does_not_act(
+    cluster: Cluster, way: str
+) -> None:
+    async with (
+        cluster.registry() as registry,
+        cluster.central("a", priority=1, has_acted=False),
+        cluster.central("b", priority=2),
+    ):
+        await registry.until(lambda: registry.primary == "a" and "b" in nodes(registry.state))
+        assert (await registry.post("/pause")).status_code == 200
+        await registry.until(lambda: standing(registry.state) is Standing.IDLE)
+        await registry.ticks(5)
+        assert standing(registry.state) is Standing.IDLE
+
+        answer = await registry.post(f"/{way}", {"to": "b"})
+
+        assert answer.status_code == 200, answer.text
+        assert (answer.json()["from"], answer.json()["to"]) == ("a", "b")
+        assert registry.primary == "b"
+
+
 async def test_a_planned_switchover_and_those_that_are_refused(cluster: Cluster) -> None:
     async with (
         cluster.registry() as registry,

@@ -12,7 +12,8 @@ from services.central.app import now_ms
 from services.central.roles.duties import RolesTopics
 from services.central.roles.metrics import RolesMetrics
 from services.central.roles.outbox import Delivered, Notice, decode_item
-from services.central.roles.part import Clocks, NotPrimary, Progress, RolesPart
+from services.central.roles.part import RolesPart
+from services.central.roles.role import Clocks, NotPrimary, Progress
 from shared.health import Health
 from shared.kafka import Brokers, Reader, partition_facts
 from shared.roles.fold import Folded
@@ -80,11 +81,13 @@ class Cluster:
 
     @property
     def primaries(self) -> list[RolesPart]:
-        return [part for part in self.parts if part.is_primary]
+        return [part for part in self.parts if part.role.is_primary]
 
     async def acting(self, *, after_epoch: int = -1) -> RolesPart:
         """Return the primary once it acts, in a later epoch than `after_epoch`."""
-        await self.until(lambda: any(part.state.epoch > after_epoch for part in self.primaries))
+        await self.until(
+            lambda: any(part.role.state.epoch > after_epoch for part in self.primaries)
+        )
         (primary,) = self.primaries
         return primary
 
@@ -116,27 +119,27 @@ async def cluster(broker: str, make_topic: Callable[..., Topic]) -> AsyncIterato
 
 
 def standbys(part: RolesPart) -> Sequence[str]:
-    return () if part.written is None else part.written.standbys
+    return () if part.committed.written is None else part.committed.written.standbys
 
 
 async def test_one_acts_and_all_know_it(cluster: Cluster) -> None:
     primary = await cluster.acting()
     other = cluster.other(primary)
-    await cluster.until(lambda: all(standbys(part) == (other.node,) for part in cluster.parts))
-    assert other.written == primary.written
+    await cluster.until(lambda: all(standbys(part) == (other.role.node,) for part in cluster.parts))
+    assert other.committed.written == primary.committed.written
     record = Outgoing(cluster.topics.outbox.name, b"test", b"{}")
     await primary.commit([record])
     with pytest.raises(NotPrimary) as refused:
         await other.commit([record])
-    assert refused.value.url == f"http://{primary.node}"
+    assert refused.value.url == f"http://{primary.role.node}"
     assert (await cluster.committed(cluster.topics.outbox)).count(b"{}") == 1
 
 
 @pytest.mark.parametrize("way", ["death notice", "switchover", "silence"])
 async def test_the_role_moves(cluster: Cluster, way: str) -> None:
     first = await cluster.acting()
-    await cluster.until(lambda: len(first.state.members) == 2)
-    epoch, incarnation = first.state.epoch, first.acting.incarnation
+    await cluster.until(lambda: len(first.role.state.members) == 2)
+    epoch, incarnation = first.role.state.epoch, first.role.acting.incarnation
     match way:
         case "death notice":
             await cluster.registry.append(DeathNotice(incarnation, "test"))
@@ -147,19 +150,22 @@ async def test_the_role_moves(cluster: Cluster, way: str) -> None:
     second = await cluster.acting(after_epoch=epoch)
     assert second is cluster.other(first)
     await cluster.until(
-        lambda: second.written is not None and second.written.epoch == second.state.epoch
+        lambda: (
+            second.committed.written is not None
+            and second.committed.written.epoch == second.role.state.epoch
+        )
     )
-    assert second.written is not None
-    assert second.written.took_s is not None
-    print(way, second.written.took_s)
+    assert second.committed.written is not None
+    assert second.committed.written.took_s is not None
+    print(way, second.committed.written.took_s)
     if way != "silence":
-        await cluster.until(lambda: first.written == second.written)
-        assert first.acting.phase.value == "standby"
+        await cluster.until(lambda: first.committed.written == second.committed.written)
+        assert first.role.acting.phase.value == "standby"
     if way == "death notice":
-        assert first.acting.incarnation != incarnation
-    await cluster.until(lambda: len(second.outbox.known) == 2)
-    second.delivered(next(iter(second.outbox.waiting)))
-    await cluster.until(lambda: len(second.outbox.waiting) == 1)
+        assert first.role.acting.incarnation != incarnation
+    await cluster.until(lambda: len(second.committed.outbox.known) == 2)
+    second.delivered(next(iter(second.committed.outbox.waiting)))
+    await cluster.until(lambda: len(second.committed.outbox.waiting) == 1)
     items = [decode_item(value) for value in await cluster.committed(cluster.topics.outbox)]
     keys = [(type(item), item.key) for item in items if isinstance(item, Notice | Delivered)]
     assert len(keys) == len(set(keys)) == 3
@@ -169,10 +175,10 @@ async def test_history_is_one_chain_with_every_decision(cluster: Cluster) -> Non
     primary = await cluster.acting()
     for _ in range(3):
         await cluster.until(lambda: all(standbys(part) for part in cluster.parts))
-        epoch = primary.state.epoch
-        await cluster.registry.append(DeathNotice(primary.acting.incarnation, "test"))
+        epoch = primary.role.state.epoch
+        await cluster.registry.append(DeathNotice(primary.role.acting.incarnation, "test"))
         primary = await cluster.acting(after_epoch=epoch)
-    await cluster.until(lambda: primary.tail.order >= (1, primary.state.epoch))
+    await cluster.until(lambda: primary.committed.tail.order >= (1, primary.role.state.epoch))
     entries = [read_entry(value) for value in await cluster.committed(cluster.topics.history)]
     assert list(problems(entries)) == []
     kinds = [entry["is"] for entry in entries]
@@ -189,21 +195,21 @@ async def test_the_chain_is_whole_though_history_is_read_before_the_claim(
     first = await cluster.acting()
     await cluster.until(lambda: all(standbys(part) for part in cluster.parts))
     # Its reader of the log stands still, as that of a process that just woke may.
-    following = first._log.fetch
+    following = first.reading.log.fetch
 
     async def nothing(**_: object) -> list[Folded]:
         await asyncio.sleep(0.01)
         return []
 
-    first._log.fetch = nothing  # type: ignore[method-assign]  # a hung reader
-    second = await cluster.acting(after_epoch=first.state.epoch)
-    await cluster.until(lambda: first.tail.order >= (1, second.state.epoch))
-    first._log.fetch = following  # type: ignore[method-assign]  # and goes on
-    await cluster.until(lambda: first.state.epoch == second.state.epoch)
+    first.reading.log.fetch = nothing  # type: ignore[method-assign]  # a hung reader
+    second = await cluster.acting(after_epoch=first.role.state.epoch)
+    await cluster.until(lambda: first.committed.tail.order >= (1, second.role.state.epoch))
+    first.reading.log.fetch = following  # type: ignore[method-assign]  # and goes on
+    await cluster.until(lambda: first.role.state.epoch == second.role.state.epoch)
     await cluster.until(lambda: all(standbys(part) for part in cluster.parts))
-    await cluster.registry.append(DeathNotice(second.acting.incarnation, "test"))
-    third = await cluster.acting(after_epoch=second.state.epoch)
+    await cluster.registry.append(DeathNotice(second.role.acting.incarnation, "test"))
+    third = await cluster.acting(after_epoch=second.role.state.epoch)
     assert third is first
-    await cluster.until(lambda: third.tail.order >= (1, third.state.epoch))
+    await cluster.until(lambda: third.committed.tail.order >= (1, third.role.state.epoch))
     entries = [read_entry(value) for value in await cluster.committed(cluster.topics.history)]
     assert list(problems(entries)) == []

@@ -32,7 +32,7 @@ async def acting(place: Place) -> AsyncIterator[Running]:
     """Run a central until the block ends; it is the primary when the block begins."""
     registry = SmallRegistry(place.bootstrap_servers, place.roles.log)
     async with place.run() as central, registry.run():
-        await central.until(lambda: central.central.roles.is_primary)
+        await central.until(lambda: central.central.roles.role.is_primary)
         yield central
 
 

@@ -14,7 +14,7 @@ import httpx
 from services.registry.app import Service, build, create_app, running
 from services.registry.config import RegistryConfig
 from shared.ha_log import HaLog
-from shared.kafka import Brokers, KafkaAway, Producer, Pulse
+from shared.kafka import Brokers, KafkaAway, Producer, Pulse, unbroken
 from shared.roles.fold import Folded, RolesState, Standing, standing
 from shared.roles.policy import handover_target
 from shared.roles.records import Claim, Handover, Heartbeat, Record, encode_record
@@ -78,10 +78,13 @@ class Cluster:
         """Append records as somebody else would."""
         producer = Producer(Brokers(self.bootstrap_servers), client_id="somebody")
         await producer.start()
-        for record in records:
-            value = encode_record(record)
-            await producer.send(self.ha_log.name, partition=0, key=None, value=value)
-        await producer.stop()
+        try:
+            for record in records:
+                value = encode_record(record)
+                await producer.send(self.ha_log.name, partition=0, key=None, value=value)
+        finally:
+            # Whoever ends a central may do so while it answers.
+            await unbroken(producer.stop)
 
     async def read(self) -> list[Folded]:
         """Return all that the log holds now."""

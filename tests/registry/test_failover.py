@@ -1,9 +1,12 @@
 """Forced claims: accepted by the fold, and refused with a reason."""
 
+from typing import Any
+
 import pytest
 
 from services.registry.failover import Refused, failover_claim
-from shared.roles.fold import START
+from shared.roles.fold import START, Standing, standing
+from shared.roles.policy import propose
 from shared.roles.records import Config, DeathNotice, Handover
 from tests.roles.histories import RolesLog, started
 
@@ -33,6 +36,35 @@ def test_without_a_name_the_best_is_claimed_a_fit_one_before_all() -> None:
     assert failover_claim(log.state, to="", by="r1").incarnation == "b/1"
 
 
+def idle(**config: Any) -> RolesLog:
+    """Return a log whose primary lives, and has committed nothing for too long."""
+    log = started("a", "b", "c", hold_down_s=0.0, **config)
+    log.tick(4 * 7, beating=("a", "b", "c"))
+    assert standing(log.state) is Standing.IDLE
+    return log
+
+
+@pytest.mark.parametrize("is_paused", [True, False])
+@pytest.mark.parametrize(("to", "holder"), [("c", "c/1"), ("", "b/1")])
+def test_one_that_lives_and_does_not_act_is_replaced_by_a_person_also_in_a_pause(
+    to: str, holder: str, is_paused: bool
+) -> None:
+    log = idle(is_paused=is_paused)
+
+    log.append(failover_claim(log.state, to=to, by="r1"))
+
+    assert log.state.holder == holder
+    assert standing(log.state) is Standing.ALIVE
+
+
+def test_in_a_pause_nobody_else_replaces_it() -> None:
+    log = idle(is_paused=True)
+    assert propose(log.state, by="r1") is None
+    epoch = log.state.epoch
+    log.claim("b")
+    assert log.state.epoch == epoch
+
+
 def handing_over() -> RolesLog:
     log = started("a", "b")
     log.append(Handover("a/1", "b/1"))
@@ -58,6 +90,7 @@ def without_ticks() -> RolesLog:
         (started("a", "b"), "b", "the primary lives: use switchover"),
         (handing_over(), "b", "the primary hands over: use switchover"),
         (expired(), "b", "only a/1 may take an unanswered handover back"),
+        (idle(is_paused=True), "a", "a/1 is the one to be replaced"),
         (dead("b"), "nowhere", "there is no node nowhere"),
         (dead("b"), "a", "a is dead, or does not read the log"),
         (dead(), "", "every node is dead, or does not read the log"),

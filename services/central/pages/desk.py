@@ -135,11 +135,14 @@ class Desk:
 
     def strip(self) -> Model:
         """Return who is primary and how the nodes stand, as every page shows it."""
-        return strip_of(self._roles.state, self._roles.written, here=self.name, now_ms=self.now_ms)
+        roles = self._roles
+        return strip_of(
+            roles.role.state, roles.committed.written, here=self.name, now_ms=self.now_ms
+        )
 
     def marks(self, from_ms: int, to_ms: int) -> Sequence[Model]:
         """Return the takeovers of a range, for its charts."""
-        return marks_of(self._roles.takeovers, from_ms, to_ms)
+        return marks_of(self._roles.committed.takeovers, from_ms, to_ms)
 
     def heard(self, facts: Facts) -> Heard:
         """Return what the central knows of its own freshness now."""

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from services.central.problems import problem
 from services.central.roles.part import RolesPart
+from services.central.roles.role import Role
 from shared.roles.view import cluster_view
 
 FORWARDED: Final = "Steadflow-Forwarded"
@@ -34,19 +35,20 @@ def roles_router(
     authorized: Callable[[Request], Awaitable[None]],
 ) -> APIRouter:
     """Return the routes. registries: URLs, tried in turn for what only they may do."""
+    role, committed = part.role, part.committed
     router = APIRouter(tags=["roles"])
 
     @router.get("/primary", summary="200 on the primary, 503 elsewhere: for load balancers")
     async def primary(response: Response) -> dict[str, Any]:  # JSON
-        if not part.is_primary:
+        if not role.is_primary:
             response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
-            return {"reason": f"{part.node} is not the primary", "url": part.primary_url}
-        return {"node": part.node, "url": part.primary_url, "epoch": part.state.epoch}
+            return {"reason": f"{role.node} is not the primary", "url": role.primary_url}
+        return {"node": role.node, "url": role.primary_url, "epoch": role.state.epoch}
 
     @router.get("/api/v1/cluster", summary="Every node, its role and its lag")
     async def cluster() -> dict[str, Any]:  # JSON
-        view: dict[str, Any] = cluster_view(part.state, part.written, [])
-        return {**view, "answered_by": part.node, "acts": part.is_primary}
+        view: dict[str, Any] = cluster_view(role.state, committed.written, [])
+        return {**view, "answered_by": role.node, "acts": role.is_primary}
 
     def passes_on(what: str, summary: str) -> None:
         @router.post(f"/api/v1/cluster/{what}", summary=summary, operation_id=what)
@@ -62,7 +64,7 @@ def roles_router(
 
 
 def to_primary(
-    part: RolesPart, tls: ssl.SSLContext | None = None
+    role: Role, tls: ssl.SSLContext | None = None
 ) -> Callable[[Request], Awaitable[None]]:
     """Return a dependency that passes a change on to the primary. Raises PassedOn.
 
@@ -70,11 +72,11 @@ def to_primary(
     """
 
     async def pass_on(request: Request) -> None:
-        if part.is_primary or not part.primary_url or FORWARDED in request.headers:
+        if role.is_primary or not role.primary_url or FORWARDED in request.headers:
             return
-        if part.state.holder == part.acting.incarnation:
+        if role.is_holder:
             return
-        url = f"{part.primary_url}{request.url.path}"
+        url = f"{role.primary_url}{request.url.path}"
         raise PassedOn(await _send(request, url, timeout_s=PASS_ON_TIMEOUT_S, tls=tls))
 
     return pass_on

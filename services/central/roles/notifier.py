@@ -32,9 +32,9 @@ class Notifier:
         async with httpx.AsyncClient(timeout=WEBHOOK_TIMEOUT_S, trust_env=False) as client:
             while True:
                 await asyncio.sleep(LOOK_S)
-                waiting = self._part.outbox.waiting
+                waiting = self._part.committed.outbox.waiting
                 self._done &= waiting.keys()
-                if not self._part.is_primary:
+                if not self._part.role.is_primary:
                     self._done.clear()
                     continue
                 for key, notice in waiting.items():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.registry.guard import objection
+from shared.guard import objection
 
 TOKEN = "right"
 GOOD = {"host": "registry:8090", "authorization": "Bearer right"}
@@ -18,7 +18,7 @@ GOOD = {"host": "registry:8090", "authorization": "Bearer right"}
     ],
 )
 def test_with_the_token_and_from_the_own_origin_it_may(more: dict[str, str]) -> None:
-    assert objection(GOOD | more, TOKEN) == ""
+    assert objection(GOOD | more, TOKEN, service="registry") == ""
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def test_with_the_token_and_from_the_own_origin_it_may(more: dict[str, str]) -> 
 def test_without_the_token_or_from_another_origin_it_may_not(
     more: dict[str, str], why: str
 ) -> None:
-    assert why in objection(GOOD | more, TOKEN)
+    assert why in objection(GOOD | more, TOKEN, service="registry")
 
 
 def test_without_a_token_file_nobody_may() -> None:
-    assert "token file" in objection(GOOD, None)
+    assert "token file" in objection(GOOD, None, service="registry")
