@@ -36,10 +36,13 @@ def totals(system: System, central: str) -> dict[str, int]:
 
 
 def roles(system: System) -> dict[str, Any]:
-    """Return who is primary, since when, and every decision so far."""
+    """Return who is primary and since when, and whether anybody may be replaced."""
     said = json.loads(system.run("cluster", "--home", str(system.home), "--json").stdout)
-    done = system.run("history", "--home", str(system.home), "--json").stdout
-    return {"epoch": said["epoch"], "primary": said["primary"], "history": json.loads(done)}
+    done = json.loads(system.run("history", "--home", str(system.home), "--json").stdout)
+    moves = [each["offset"] for each in done["entries"] if each["is"] in ("claim", "handover")]
+    return {
+        "epoch": said["epoch"], "primary": said["primary"], "paused": said["paused"], "moves": moves
+    }  # fmt: skip
 
 
 def enable(system: System, https_port: int, kafka_port: int) -> str:
