@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -81,10 +82,11 @@ class NetworkWatch:
         supervisor: Supervisor,
         changed: Callable[[], None],
         say: Callable[[str], None],
+        meanwhile: Callable[[], AbstractAsyncContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         """Begin with what the broker was started with; broker: None where it is none of ours.
 
-        changed: called after `noted` changed.
+        changed: called after `noted` changed. meanwhile: entered while the broker is restarted.
         """
         self._home = home
         self._wanted = network
@@ -94,6 +96,7 @@ class NetworkWatch:
         self._supervisor = supervisor
         self._changed = changed
         self._say = say
+        self._meanwhile = meanwhile
         self._problem = ""
 
     @property
@@ -134,18 +137,23 @@ class NetworkWatch:
                 _check_free(plan, before)
                 configure(plan)
                 self._say(f"restarting Kafka once, {_told(wanted)}")
-                await self._supervisor.restart(self._child_of(plan))
-            except (TlsError, PortTaken) as error:
+                async with self._meanwhile():
+                    await self._start_or_go_back(plan, before)
+            except (TlsError, PortTaken, StartError) as error:
                 self._note(str(error))
-                return
-            except StartError as error:
-                self._note(str(error))
-                await self._back_to(before)
                 return
             self._plan = plan
         self._open = wanted
         self._say(f"Kafka runs again, {_told(wanted)}")
         self._note("")
+
+    async def _start_or_go_back(self, plan: BrokerPlan, before: BrokerPlan) -> None:
+        """Restart by `plan`. Raises StartError once the broker runs again as it was before."""
+        try:
+            await self._supervisor.restart(self._child_of(plan))
+        except StartError:
+            await self._back_to(before)
+            raise
 
     async def _back_to(self, plan: BrokerPlan) -> None:
         """Start the broker as it was, whatever it takes: everything here lives on it."""

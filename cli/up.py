@@ -25,6 +25,7 @@ from cli.jars import JarError, cache_directory, fetch_jars, read_lock
 from cli.network import NetworkWatch, network_file, prepare_tls, with_network
 from cli.ports import PortTaken, free_port
 from cli.status import print_status
+from cli.steady import no_takeover
 from cli.supervise import ChildPlan, StartError, Supervisor, last_line
 from cli.system import (
     CENTRALS,
@@ -223,6 +224,7 @@ async def _run(launch: _Launch, *, open_browser: bool) -> None:
         supervisor=supervisor,
         changed=lambda: notes.write(supervisor),
         say=_say,
+        meanwhile=partial(no_takeover, launch.options.home, _say),
     )
     notes.network = lambda: watch.noted
     deaths = DeathNotices()

@@ -116,9 +116,19 @@ class Launcher:
         self.plan = plan_broker(home, port=free_port(row=2), log=home / "log")
         self.watch = NetworkWatch(
             home, None, broker=self.plan, child_of=self.child_of, supervisor=self.supervisor,
-            changed=lambda: None, say=self.said.append,
+            changed=lambda: None, say=self.said.append, meanwhile=self.meanwhile,
         )  # fmt: skip
         self._works = works
+        self.meanwhiles: list[str] = []
+
+    @asynccontextmanager
+    async def meanwhile(self) -> AsyncIterator[None]:
+        self.meanwhiles.append("begun")
+        try:
+            yield
+        finally:
+            assert self.supervisor.pid("broker"), "it ends when a broker runs again, new or old"
+            self.meanwhiles.append("ended")
 
     def child_of(self, plan: BrokerPlan) -> ChildPlan:
         is_broken = plan.network is not None and not self._works
@@ -167,6 +177,7 @@ async def test_enabling_restarts_the_broker_once(tmp_path: Path) -> None:
         assert (await one.noted(network))["is_open"]
         assert one.supervisor.pid("broker") == moved
         assert "NETWORK://localhost" in one.plan.properties.read_text()
+        assert one.meanwhiles == ["begun", "ended"]
 
 
 async def test_a_broker_that_does_not_start_so_is_started_as_it_was(tmp_path: Path) -> None:
@@ -175,9 +186,9 @@ async def test_a_broker_that_does_not_start_so_is_started_as_it_was(tmp_path: Pa
 
         assert not noted["is_open"]
         assert "broker ended while it started: no room" in str(noted["problem"])
-        async with asyncio.timeout(DEADLINE_S):
-            while "NETWORK" in one.plan.properties.read_text() or not one.supervisor.pid("broker"):
-                await asyncio.sleep(0.01)
+        assert "NETWORK" not in one.plan.properties.read_text()
+        assert one.supervisor.pid("broker")
+        assert one.meanwhiles == ["begun", "ended"]
 
 
 async def test_a_taken_port_or_an_impossible_name_restarts_nothing(tmp_path: Path) -> None:
