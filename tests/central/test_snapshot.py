@@ -63,7 +63,7 @@ def test_in_another_order_a_snapshot_loses_rows(order: Order, last: str, tmp_pat
         tmp_path / "a",
         tmp_path / "snapshots",
         log,
-        at_most=4,
+        at_most=3,
         steps_within=lambda _, step: 15 if step == last else 0,
         order=order,
     )
