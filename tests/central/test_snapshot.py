@@ -1,11 +1,15 @@
 """A snapshot taken at any moment, restored and fed with the rest, is the store it came from."""
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from services.central.snapshot.making import Order
+from services.central.snapshot.making import Order, make
+from services.central.store.errors import StoreError
+from tests.central.snapshots import MADE_AT_MS, fed, origin_of
 from tests.central.snapshots_at_every_step import (
     a_log,
     restored_and_fed,
@@ -40,6 +44,37 @@ def test_fifty_snapshots_at_every_step_each_end_equal(tmp_path: Path) -> None:
         shutil.rmtree(tmp_path / f"b{number}")
 
 
+@pytest.mark.parametrize("repairs", [1, 99])
+def test_a_repair_that_begins_within_a_snapshot_is_in_it(repairs: int, tmp_path: Path) -> None:
+    numbers = iter(range(1, repairs + 1))
+
+    def begins_a_repair(step: str) -> None:
+        if step == "freeze flows" and (number := next(numbers, None)):
+            with closing(sqlite3.connect(tmp_path / "a" / "metadata.db")) as database:
+                row = (number, "1" * 16, 0, 0, 0, 0, "")
+                database.execute("INSERT INTO repairs VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+                database.commit()
+
+    def snapshot() -> None:
+        make(
+            origin_of(tmp_path / "a"),
+            tmp_path / "snapshot",
+            snapshot_id="00000000000000aa",
+            made_for="central-b",
+            made_at_ms=MADE_AT_MS,
+            before_step=begins_a_repair,
+        )
+
+    with fed(tmp_path / "a"):
+        if repairs > 1:
+            with pytest.raises(StoreError, match="a repair began while the store was frozen"):
+                snapshot()
+            return
+        snapshot()
+    with closing(sqlite3.connect(tmp_path / "snapshot" / "metadata.db")) as database:
+        assert database.execute("SELECT number FROM repairs").fetchall() == [(1,)]
+
+
 @pytest.mark.parametrize(
     ("order", "last"),
     [
@@ -63,7 +98,7 @@ def test_in_another_order_a_snapshot_loses_rows(order: Order, last: str, tmp_pat
         tmp_path / "a",
         tmp_path / "snapshots",
         log,
-        at_most=4,
+        at_most=3,
         steps_within=lambda _, step: 15 if step == last else 0,
         order=order,
     )

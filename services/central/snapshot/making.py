@@ -13,6 +13,7 @@ from pathlib import Path
 
 from services.central.snapshot.parts import attach, table_folder
 from services.central.snapshot.tables import HASHES, measure_parts, store_revision
+from services.central.store.errors import StoreError
 from services.central.store.purposes import WorkClient
 from shared.release import RELEASE
 from shared.snapshot import (
@@ -31,6 +32,7 @@ CHECK_DATABASE = "snapshot_check"
 """Where the frozen parts are attached for a moment, to be counted while the store goes on."""
 
 _FROZEN = "snapshot_"
+_TRIES = 5
 _POSITIONS = """
 SELECT topic, topic_id, partition, next_offset FROM positions
 UNION ALL SELECT topic, topic_id, 0, next_offset FROM settings_position ORDER BY topic, partition
@@ -76,16 +78,14 @@ def make(
     client = WorkClient(str(origin.store))
     client.open()
     try:
-        if order.metadata_first:
-            before_step("metadata")
-            copy_metadata(origin.metadata, folder / METADATA)
         name = f"{_FROZEN}{snapshot_id}"
-        for table in order.tables:
-            before_step(f"freeze {table}")
-            client.command(f"ALTER TABLE {table} FREEZE WITH NAME '{name}'")
-        if not order.metadata_first:
-            before_step("metadata")
-            copy_metadata(origin.metadata, folder / METADATA)
+        for _ in range(_TRIES):
+            _copy(client, origin, folder, name, order, before_step)
+            if _newest_repair(folder / METADATA) == _newest_repair(origin.metadata):
+                break
+            shutil.rmtree(origin.store / "shadow" / name, ignore_errors=True)
+        else:
+            raise StoreError(f"in {_TRIES} tries a repair began while the store was frozen")
         before_step("take")
         for table in HASHES:
             _take(client, origin.store, name, table, folder)
@@ -131,6 +131,38 @@ def copy_metadata(source: Path, target: Path) -> None:
         original.backup(copy)
         # A copy in WAL mode would be three files as soon as somebody reads it.
         copy.execute("PRAGMA journal_mode=DELETE")
+
+
+def _copy(
+    client: WorkClient,
+    origin: Origin,
+    folder: Path,
+    name: str,
+    order: Order,
+    before_step: Callable[[str], None],
+) -> None:
+    def copy() -> None:
+        before_step("metadata")
+        copy_metadata(origin.metadata, folder / METADATA)
+
+    if order.metadata_first:
+        copy()
+    for table in order.tables:
+        before_step(f"freeze {table}")
+        client.command(f"ALTER TABLE {table} FREEZE WITH NAME '{name}'")
+    if not order.metadata_first:
+        copy()
+
+
+def _newest_repair(metadata: Path) -> int:
+    """Return the number of the newest repair.
+
+    One is noted before it deletes a row. A note that is in the copy goes on where the snapshot is
+    restored; one that is not would leave half a minute that counts as whole.
+    """
+    with closing(sqlite3.connect(metadata)) as database:
+        ((number,),) = database.execute("SELECT coalesce(max(number), 0) FROM repairs")
+        return int(number)
 
 
 def _take(client: WorkClient, store: Path, name: str, table: str, folder: Path) -> None:
