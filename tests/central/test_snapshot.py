@@ -1,6 +1,5 @@
 """A snapshot taken at any moment, restored and fed with the rest, is the store it came from."""
 
-import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +10,7 @@ from services.central.snapshot.making import Order, make
 from services.central.store.errors import StoreError
 from tests.central.snapshots import MADE_AT_MS, fed, origin_of
 from tests.central.snapshots_at_every_step import (
+    Sums,
     a_log,
     restored_and_fed,
     snapshots_while_it_reads,
@@ -26,22 +26,29 @@ COPIES = (
 )
 
 
-@pytest.mark.slow
-def test_fifty_snapshots_at_every_step_each_end_equal(tmp_path: Path) -> None:
-    log = a_log()
+@pytest.fixture(scope="module")
+def fifty(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], Sums, list[str]]:
+    """Fifty snapshots, what the store they are of holds in the end, and its steps meanwhile."""
+    folder = tmp_path_factory.mktemp("primary")
     # In turn all of a snapshot between two steps, and up to two steps between its own.
-    taken, expected, steps = snapshots_while_it_reads(
-        tmp_path / "a",
-        tmp_path / "snapshots",
-        log,
+    return snapshots_while_it_reads(
+        folder / "a",
+        folder / "snapshots",
+        a_log(),
         at_most=50,
         steps_within=lambda n, step: n // 6 % 3 if step == COPIES[n % 6] else 0,
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(50))
+def test_fifty_snapshots_at_every_step_each_end_equal(
+    number: int, fifty: tuple[list[Path], Sums, list[str]], tmp_path: Path
+) -> None:
+    taken, expected, steps = fifty
     assert len(taken) == 50
     assert {"enter", "flows", "losses", "close minute", "close hour", "hint"} <= set(steps)
-    for number, snapshot in enumerate(taken):
-        assert restored_and_fed(snapshot, tmp_path / f"b{number}", log) == expected, number
-        shutil.rmtree(tmp_path / f"b{number}")
+    assert restored_and_fed(taken[number], tmp_path / "b", a_log()) == expected
 
 
 @pytest.mark.parametrize("repairs", [1, 99])

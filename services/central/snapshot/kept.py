@@ -72,6 +72,11 @@ class Kept:
     is_released: bool = False
 
 
+def _free_bytes(path: Path) -> int:
+    disk = os.statvfs(path)
+    return disk.f_bavail * disk.f_frsize
+
+
 class Snapshots:
     """All snapshots of this central. Its methods belong to the event loop and never block."""
 
@@ -82,7 +87,7 @@ class Snapshots:
         *,
         now_ms: Callable[[], int],
         new_id: Callable[[], str],
-        free_bytes: Callable[[Path], int] = lambda path: _free_bytes(path),
+        free_bytes: Callable[[Path], int] = _free_bytes,
     ) -> None:
         """folder: holds one folder for each. origin: None where store or metadata are by URL.
 
@@ -245,14 +250,8 @@ def _ready(manifest: Manifest) -> Kept:
         made_for=manifest.made_for,
         made_at_ms=manifest.made_at_ms,
         state=State.READY,
-        step="",
         done_bytes=manifest.total_bytes,
         total_bytes=manifest.total_bytes,
         manifest=manifest,
         files={file.name: file for file in manifest.files},
     )
-
-
-def _free_bytes(path: Path) -> int:
-    disk = os.statvfs(path)
-    return disk.f_bavail * disk.f_frsize
