@@ -9,10 +9,12 @@ from typing import Any
 import httpx
 
 from cli.supervise import ChildPlan
-from cli.system import http_ready, import_path, log_file, python_module, url
+from cli.system import service_child, url
 
 PRIORITY = 120
 """After the two centrals of the first machine, when all are as far."""
+RESTORE_TIMEOUT_S = 3600.0
+"""A large copy is checked and attached before the central answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def agent_child(plan: StandbyPlan) -> ChildPlan:
         "is_forced": plan.is_forced,
         "copy_bytes_per_s": plan.copy_bytes_per_s,
     }
-    child = _child(plan, "agent", "standby", settings, plan.web_port + 2)
+    child = service_child(plan.home, "agent", "standby", settings, plan.web_port + 2)
 
     async def answers() -> bool:
         try:
@@ -95,7 +97,7 @@ def agent_child(plan: StandbyPlan) -> ChildPlan:
 def registry_child(plan: StandbyPlan, given: Mapping[str, Any]) -> ChildPlan:
     """Return the registry: one that died with the first machine could propose nobody."""
     settings = {**_kafka(plan, given), "name": plan.registry, "http_port": plan.web_port + 1}
-    return _child(plan, plan.registry, "registry", settings, plan.web_port + 1)
+    return service_child(plan.home, plan.registry, "registry", settings, plan.web_port + 1)
 
 
 def central_child(
@@ -116,7 +118,9 @@ def central_child(
         "registry_urls": plan.registry_url,
         "export_address": given.get("export_address", ":2055"),
     }
-    child = _child(plan, plan.name, "central", settings, plan.web_port)
+    child = service_child(
+        plan.home, plan.name, "central", settings, plan.web_port, start_timeout_s=RESTORE_TIMEOUT_S
+    )
 
     def ended(boot_id: str) -> None:
         seen_to_end(f"{plan.name}/{boot_id}")
@@ -136,19 +140,3 @@ def _kafka(plan: StandbyPlan, given: Mapping[str, Any]) -> dict[str, object]:
         "token_file": plan.home / "token",
         "http_host": "127.0.0.1",
     }
-
-
-def _child(
-    plan: StandbyPlan, name: str, module: str, settings: Mapping[str, object], port: int
-) -> ChildPlan:
-    prefix = f"STEADFLOW_{module.upper()}_"
-    return ChildPlan(
-        name,
-        python_module(f"services.{module}"),
-        log_file(plan.home, name),
-        http_ready(port),
-        environment=import_path()
-        | {f"{prefix}{key.upper()}": str(value) for key, value in settings.items()},
-        start_timeout_s=600.0,
-        stop_timeout_s=20.0,
-    )

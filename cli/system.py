@@ -103,7 +103,7 @@ def collector_child(options: Options, ports: Ports, servers: str) -> ChildPlan:
         "bootstrap_servers": servers,
         "token_file": options.home / "token",
     }
-    return _service(options, COLLECTOR, "ingest", settings, ports.collector)
+    return service_child(options.home, COLLECTOR, "ingest", settings, ports.collector)
 
 
 def registry_child(options: Options, ports: Ports, servers: str) -> ChildPlan:
@@ -115,7 +115,7 @@ def registry_child(options: Options, ports: Ports, servers: str) -> ChildPlan:
         "bootstrap_servers": servers,
         "token_file": options.home / "token",
     }
-    return _service(options, REGISTRY, "registry", settings, ports.registry)
+    return service_child(options.home, REGISTRY, "registry", settings, ports.registry)
 
 
 def central_children(
@@ -146,7 +146,7 @@ def central_children(
             "network_file": network_file(options.home),
         }
         plan = replace(
-            _service(options, name, "central", settings, port),
+            service_child(options.home, name, "central", settings, port),
             temporary=options.home / name / "tmp",
             boot_id_variable="STEADFLOW_CENTRAL_BOOT_ID",
             on_end=partial(_tell_of, name, seen_to_end),
@@ -221,18 +221,25 @@ def _host_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _service(
-    options: Options, name: str, module: str, settings: Mapping[str, object], port: int
+def service_child(
+    home: Path,
+    name: str,
+    module: str,
+    settings: Mapping[str, object],
+    port: int,
+    *,
+    start_timeout_s: float = 120.0,
 ) -> ChildPlan:
+    """Return a service that is ready when its HTTP `port` says so."""
     prefix = f"STEADFLOW_{module.upper()}_"
     return ChildPlan(
         name,
         python_module(f"services.{module}"),
-        log_file(options.home, name),
+        log_file(home, name),
         http_ready(port),
         environment=import_path()
         | {f"{prefix}{key.upper()}": str(value) for key, value in settings.items()},
-        start_timeout_s=120.0,
+        start_timeout_s=start_timeout_s,
         stop_timeout_s=20.0,
     )
 
