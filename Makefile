@@ -7,7 +7,7 @@ PYTEST_FLAGS ?=
 export STEADFLOW_SHARED ?= $(abspath ../shared)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format-check lint types imports wheel locks fmt lock kill faults bench soak docs screenshots clean \
+.PHONY: help setup demo test check format-check lint types imports wheel locks fmt lock kill faults sim bench soak docs screenshots clean \
   compose-test test-tools python-version
 
 help: ## print this help
@@ -87,6 +87,10 @@ faults: setup ## inject RUNS=50 faults into a running system, KINDS=kill-primary
 	  STEADFLOW_FAULT_TABLE=dist/faults.md \
 	  $(BIN)/pytest -s --show-capture=no tests/faults/test_faults.py; status=$$?; \
 	  [ ! -f dist/faults.md ] || cat dist/faults.md; exit $$status
+
+SEEDS ?= 10000
+sim: setup ## simulate SEEDS=10000 schedules of faults on all cores; prints seeds of violations (SEED= to begin with)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(if $(SEED),--first $(SEED))
 
 bench: setup ## measure the system beside goflow2 and nfcapd, under 10 minutes (QUICK=1: about 2)
 	@$(BIN)/python -m bench $(if $(QUICK),--quick)

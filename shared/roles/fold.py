@@ -135,9 +135,9 @@ def evolve(state: RolesState, record: Record, *, offset: int, append_ms: int) ->
         return state._replace(offset=offset)
     match record:
         case Tick():
-            return _ticked(state, state.config, append_ms)._replace(offset=offset)
+            return _ticked(state, state.config, offset, append_ms)
         case Heartbeat():
-            return _heard(state, record)._replace(offset=offset)
+            return _heard(state, record, offset)
         case DeathNotice():
             if record.incarnation in state.dead:
                 return state._replace(offset=offset)
@@ -190,21 +190,23 @@ def _configured(state: RolesState, config: Config) -> RolesState:
     return state._replace(members={**state.members, state.holder: holder})
 
 
-def _ticked(state: RolesState, config: Config, append_ms: int) -> RolesState:
+def _ticked(state: RolesState, config: Config, offset: int, append_ms: int) -> RolesState:
     last_ms = state.last_tick_ms
     # A burst after a frozen broker counts once; either way, for a clock that was set back.
     if last_ms is not None and abs(append_ms - last_ms) < VALID_SHARE * config.period_ms:
-        return state
+        return state._replace(offset=offset)
     request = state.request
     if request and state.ticks + 1 - request.at_tick > REQUEST_PERIODS * config.dead_ticks:
         request = None
-    return state._replace(ticks=state.ticks + 1, last_tick_ms=append_ms, request=request)
+    return state._replace(
+        ticks=state.ticks + 1, last_tick_ms=append_ms, request=request, offset=offset
+    )
 
 
-def _heard(state: RolesState, heartbeat: Heartbeat) -> RolesState:
+def _heard(state: RolesState, heartbeat: Heartbeat, offset: int) -> RolesState:
     incarnation = heartbeat.incarnation
     if heartbeat.acknowledged_ticks > state.ticks or incarnation in state.dead:
-        return state
+        return state._replace(offset=offset)
     before = state.members.get(incarnation)
     acknowledged = heartbeat.acknowledged_ticks
     members = dict(state.members)
@@ -229,9 +231,8 @@ def _heard(state: RolesState, heartbeat: Heartbeat) -> RolesState:
         heartbeat.lag_records,
     )
     acts = heartbeat.has_acted and incarnation == state.holder and heartbeat.epoch == state.epoch
-    if acts:
-        return state._replace(members=members, acted_tick=state.ticks)
-    return state._replace(members=members)
+    acted_tick = state.ticks if acts else state.acted_tick
+    return state._replace(members=members, acted_tick=acted_tick, offset=offset)
 
 
 def unacknowledged(state: RolesState, incarnation: str) -> int:

@@ -106,10 +106,10 @@ def handover_target(state: RolesState, *, is_needed: bool = False) -> Member | N
     waits for a person. A target that did not acknowledge the newest tick may be gone: then nobody
     would act until the handover ends.
     """
-    if standing(state) not in (Standing.ALIVE, Standing.IDLE):
-        return None
     is_paused = state.config is not None and state.config.is_paused
     if state.request is None and (is_paused or not is_needed):
+        return None
+    if standing(state) not in (Standing.ALIVE, Standing.IDLE):
         return None
     target = best_candidate(state, node="" if state.request is None else state.request.to)
     if target is None or unacknowledged(state, target.incarnation) > 0:
