@@ -55,6 +55,7 @@ class Central(Process):
     busy: tuple[Step, int, int] | None = None
     acts_in: int = 0
     pending: int | None = None
+    pending_until_ms: int = 0
     known_keys: set[int] = field(default_factory=set)
     has_acted: bool = False
     rate: float = 1.0
@@ -154,6 +155,7 @@ class Centrals:
             central.store.project(self._collectors.flows, writes_hint=network.random() < 0.5)
             self._follow(central)
         if central.life == life:
+            self._see_timeout(central)
             self._send_heartbeat(central)
 
     def _send_heartbeat(self, central: Central) -> None:
@@ -290,12 +292,18 @@ class Centrals:
         central.pending = key
         item = self._announced(central) if key == ANNOUNCEMENT else self._noticed(central, key)
         held_ms = self._stop_before_sending(central)
-        network.at(held_ms, self._send, central, central.life, central.producer, key, item)
-        network.later(held_ms + TIMEOUT_MS, central, self._outcome_unknown, central, promotion, key)
+        central.pending_until_ms = network.now_ms + held_ms + TIMEOUT_MS
+        if held_ms:
+            network.at(held_ms, self._send, central, central.life, central.producer, key, item)
+        else:
+            self._send(central, central.life, central.producer, key, item)
 
     def _owed_key(self, central: Central) -> int | None:
         last = self._network.now_ms // ITEM_MS
-        return next((key for key in range(last + 1) if key not in central.known_keys), None)
+        known = central.known_keys
+        if len(known) == last + 1:
+            return None
+        return next((key for key in range(last + 1) if key not in known), None)
 
     def _announced(self, central: Central) -> ClusterRoles:
         return ClusterRoles(generation=1, epoch=central.acting.epoch, primary=central.name)
@@ -319,7 +327,7 @@ class Centrals:
         self,
         central: Central,
         life: int,
-        producer: MemoryProducer,
+        producer: MemoryProducer | None,
         key: int,
         item: Notice | ClusterRoles,
     ) -> None:
@@ -360,9 +368,9 @@ class Centrals:
     def _refused(self, central: Central) -> None:
         self._fail(central, central.acting.promotion)
 
-    def _outcome_unknown(self, central: Central, promotion: int, key: int) -> None:
-        if central.pending == key and central.acting.promotion == promotion:
-            self._fail(central, promotion)
+    def _see_timeout(self, central: Central) -> None:
+        if central.pending is not None and self._network.now_ms >= central.pending_until_ms:
+            self._fail(central, central.acting.promotion)
 
     def _may_act(self, central: Central) -> bool:
         if "lease" in self._without:
