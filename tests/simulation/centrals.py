@@ -164,7 +164,8 @@ class Centrals:
             case Step.INITIALISE:
                 central.pending = None
                 held_ms = self._stop_before_initialising(central)
-                network.at(held_ms, self._ask, central, self._initialise, central, promotion)
+                ask = (self._initialise, central, central.life, promotion)
+                network.later(held_ms, central, self._ask, central, *ask)
             case Step.CATCH_UP:
                 central.store.project(self._collectors.flows, writes_hint=False)
                 self._step_done(central, step, promotion)
@@ -215,8 +216,10 @@ class Centrals:
             promotion = central.acting.promotion
             self._network.later(TIMEOUT_MS, central, self._fail, central, promotion)
 
-    def _initialise(self, central: Central, promotion: int) -> None:
+    def _initialise(self, central: Central, life: int, promotion: int) -> None:
         producer = self._committed.broker.init_producer(TRANSACTIONAL_ID)
+        if central.life != life:
+            return
         self._network.answer(central, self._initialised, central, promotion, producer)
         self._network.later(TIMEOUT_MS, central, self._initialise_failed, central, promotion)
 
@@ -237,6 +240,8 @@ class Centrals:
             self._drive(central)
 
     def _fail(self, central: Central, promotion: int) -> None:
+        if promotion != central.acting.promotion:
+            return
         central.pending = None
         central.acting = evolve(central.acting, ActingFailed(promotion))
         self._drive(central)

@@ -9,7 +9,7 @@ from shared.roles.cluster import ClusterRoles
 from shared.testing.memory_broker import MemoryProducer
 from tests.simulation.central import TO_ACT, Beliefs, Central
 from tests.simulation.committed import Committed
-from tests.simulation.network import Network
+from tests.simulation.network import Action, Network
 
 ITEM_MS = 500
 """An effect is owed so often; its key is the number of the interval, whoever is primary."""
@@ -88,13 +88,14 @@ class Effects:
         item: Notice | ClusterRoles,
     ) -> None:
         if central.life == life and central.alive:
-            self._network.reaches(
-                central, self._commit, central, producer, central.acting.incarnation, key, item
-            )
+            incarnation = central.acting.incarnation
+            commit = (self._commit, central, life, producer, incarnation, key, item)
+            self._network.reaches(central, *commit)
 
     def _commit(
         self,
         central: Central,
+        life: int,
         producer: MemoryProducer,
         incarnation: str,
         key: int,
@@ -104,9 +105,11 @@ class Effects:
         try:
             self._committed.commit(producer, incarnation, item)
         except Fenced:
-            self._network.answer(central, self._refused, central)
-            return
-        self._network.answer(central, self._confirmed, central, item.epoch, key)
+            answer: tuple[Action, *tuple[object, ...]] = (self._refused, central)
+        else:
+            answer = (self._confirmed, central, item.epoch, key)
+        if central.life == life:
+            self._network.answer(central, *answer)
 
     def _confirmed(self, central: Central, epoch: int, key: int) -> None:
         central.has_acted = True
