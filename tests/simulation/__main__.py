@@ -6,12 +6,12 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import NamedTuple
 
 from tests.simulation.committed import Violation
-from tests.simulation.world import schedule
+from tests.simulation.world import SAFEGUARDS, schedule
 
 CHUNK = 250
 VIOLATIONS_MAX = 10
@@ -24,14 +24,14 @@ class Found(NamedTuple):
     violations: list[str]
 
 
-def run(seeds: range) -> Found:
+def run(seeds: range, without: Sequence[str] = ()) -> Found:
     """Run a schedule per seed. Garbage is collected once: looking for it takes a sixth."""
     gc.disable()
     began_s = time.process_time()
     violations = []
     for seed in seeds:
         try:
-            schedule(seed).run()
+            schedule(seed, *without).run()
         except Violation as violation:
             violations.append(f"seed {seed}: {violation}")
         except Exception as error:
@@ -45,19 +45,22 @@ def chunks(first: int, count: int) -> Iterator[range]:
         yield range(begin, min(begin + CHUNK, first + count))
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make sim", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10_000, help="how many schedules")
     parser.add_argument("--first", type=int, help="the first seed; at random without")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="to run at once")
-    options = parser.parse_args()
+    parser.add_argument(
+        "--without", action="append", default=[], choices=SAFEGUARDS, help="take a safeguard away"
+    )
+    options = parser.parse_args(arguments)
     first = random.randrange(1 << 40) if options.first is None else options.first
     print(f"{options.seeds} schedules, seeds from {first}", flush=True)
 
     done, cpu_s, violations = 0, 0.0, 0
     reported_s = began_s = time.monotonic()
     with ProcessPoolExecutor(options.processes) as pool:
-        waiting = [pool.submit(run, each) for each in chunks(first, options.seeds)]
+        waiting = [pool.submit(run, each, options.without) for each in chunks(first, options.seeds)]
         for future in as_completed(waiting):
             found = future.result()
             done, cpu_s = done + found.seeds, cpu_s + found.cpu_s

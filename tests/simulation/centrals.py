@@ -1,10 +1,7 @@
 """Centrals of the world: each does what `shared.roles.acting` says it owes."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
 
-from services.central.roles.outbox import Notice
-from shared.kafka import Fenced
 from shared.roles.acting import (
     Acting,
     ActingFailed,
@@ -17,49 +14,18 @@ from shared.roles.acting import (
     claim_of,
     evolve,
     handover_of,
-    may_act,
     owed,
 )
-from shared.roles.cluster import ClusterRoles
 from shared.roles.records import Heartbeat
 from shared.testing.memory_broker import MemoryProducer
-from tests.simulation.committed import TRANSACTIONAL_ID, Committed, Violation
+from tests.simulation.central import Beliefs, Central
+from tests.simulation.committed import TRANSACTIONAL_ID, Committed
+from tests.simulation.effects import TIMEOUT_MS, Effects
 from tests.simulation.flows import Collectors, Store
-from tests.simulation.network import Action, Network, Process
+from tests.simulation.network import Action, Network
 from tests.simulation.roles_log import PERIOD_MS, RolesLog
 
-ITEM_MS = 500
-"""An effect is owed so often; its key is the number of the interval, whoever is primary."""
-LOOK_MS = 150
-TIMEOUT_MS = 1_500
 STOPPED_BEFORE_INITIALISING = 0.15
-STOPPED_BEFORE_SENDING = 0.05
-ANNOUNCEMENT = -1
-_TO_ACT = (Phase.ANNOUNCING, Phase.ACTING)
-
-
-@dataclass(slots=True, eq=False)
-class Central(Process):
-    """Acts when it may.
-
-    place: of the next record of `ha.log`. number: of its last heartbeat. busy: the step that was
-    taken last, its promotion and epoch. acts_in: the promotion that began to commit. pending: the
-    key that is on its way. rate, skew_s: of its clock.
-    """
-
-    acting: Acting = field(default_factory=lambda: Acting(""))
-    place: int = 0
-    is_reading: bool = False
-    number: int = 0
-    producer: MemoryProducer | None = None
-    busy: tuple[Step, int, int] | None = None
-    acts_in: int = 0
-    pending: int | None = None
-    known_keys: set[int] = field(default_factory=set)
-    has_acted: bool = False
-    rate: float = 1.0
-    skew_s: float = 0.0
-    store: Store = field(default_factory=lambda: Store("", trims=True))
 
 
 class Centrals:
@@ -83,6 +49,10 @@ class Centrals:
         self._without = without
         self._reads_all = reads_all
         self.all = [Central(chr(97 + number)) for number in range(count)]
+        self._beliefs = Beliefs(network, self.all, without)
+        self._effects = Effects(network, committed, self._beliefs)
+        self._effects.drive, self._effects.fail = self._drive, self._fail
+        self._effects.step_done = self._step_done
         self._by_name = {central.name: central for central in self.all}
         for central in self.all:
             central.store = Store(central.name, trims="trimming" not in without)
@@ -134,13 +104,10 @@ class Centrals:
             acting = evolve(acting, Read(stored.value, log.states[place]))
         central.acting, central.place = acting, end
         if acting.phase is not Phase.STANDBY:
-            self._see_overlap(central)
+            self._beliefs.see_overlap(central)
         self._drive(central)
 
     # Heartbeats.
-
-    def _clock_s(self, central: Central) -> float:
-        return self._network.now_ms / 1000 * central.rate + central.skew_s
 
     def _beat(self, central: Central, life: int) -> None:
         network = self._network
@@ -154,11 +121,12 @@ class Centrals:
             central.store.project(self._collectors.flows, writes_hint=network.random() < 0.5)
             self._follow(central)
         if central.life == life:
+            self._effects.see_timeout(central)
             self._send_heartbeat(central)
 
     def _send_heartbeat(self, central: Central) -> None:
+        network, state = self._network, central.acting
         central.number += 1
-        state = central.acting
         heartbeat = Heartbeat(
             node=central.name,
             incarnation=state.incarnation,
@@ -171,8 +139,10 @@ class Centrals:
             barrier=barrier_number(state),
         )
         central.has_acted = False
-        central.acting = evolve(state, HeartbeatSent(central.number, self._clock_s(central)))
-        self._network.reaches(central, self._log.append, heartbeat, repeats=True)
+        central.acting = evolve(
+            state, HeartbeatSent(central.number, central.clock_s(network.now_ms))
+        )
+        network.reaches(central, self._log.append, heartbeat, repeats=True)
 
     # Steps.
 
@@ -194,7 +164,8 @@ class Centrals:
             case Step.INITIALISE:
                 central.pending = None
                 held_ms = self._stop_before_initialising(central)
-                network.at(held_ms, self._ask, central, self._initialise, central, promotion)
+                ask = (self._initialise, central, central.life, promotion)
+                network.later(held_ms, central, self._ask, central, *ask)
             case Step.CATCH_UP:
                 central.store.project(self._collectors.flows, writes_hint=False)
                 self._step_done(central, step, promotion)
@@ -205,7 +176,7 @@ class Centrals:
             case Step.ANNOUNCE:
                 if central.acts_in != promotion:
                     central.acts_in = promotion
-                    self._act(central, promotion)
+                    self._effects.begin(central, promotion)
             case Step.FLUSH:
                 if central.pending is None:
                     self._step_done(central, step, promotion)
@@ -245,8 +216,10 @@ class Centrals:
             promotion = central.acting.promotion
             self._network.later(TIMEOUT_MS, central, self._fail, central, promotion)
 
-    def _initialise(self, central: Central, promotion: int) -> None:
+    def _initialise(self, central: Central, life: int, promotion: int) -> None:
         producer = self._committed.broker.init_producer(TRANSACTIONAL_ID)
+        if central.life != life:
+            return
         self._network.answer(central, self._initialised, central, promotion, producer)
         self._network.later(TIMEOUT_MS, central, self._initialise_failed, central, promotion)
 
@@ -267,128 +240,11 @@ class Centrals:
             self._drive(central)
 
     def _fail(self, central: Central, promotion: int) -> None:
+        if promotion != central.acting.promotion:
+            return
         central.pending = None
         central.acting = evolve(central.acting, ActingFailed(promotion))
         self._drive(central)
-
-    # Acting.
-
-    def _act(self, central: Central, promotion: int) -> None:
-        """Commit what is owed; for as long as this promotion lasts."""
-        network, state = self._network, central.acting
-        if state.promotion != promotion or state.phase not in _TO_ACT:
-            return
-        if not self._may_act(central):
-            network.later(LOOK_MS, central, self._act, central, promotion)
-            return
-        self._see_overlap(central)
-        key = self._owed_key(central) if state.phase is Phase.ACTING else ANNOUNCEMENT
-        if key is None:
-            wait_ms = ITEM_MS - network.now_ms % ITEM_MS + network.draw(0, LOOK_MS)
-            network.later(wait_ms, central, self._act, central, promotion)
-            return
-        central.pending = key
-        item = self._announced(central) if key == ANNOUNCEMENT else self._noticed(central, key)
-        held_ms = self._stop_before_sending(central)
-        network.at(held_ms, self._send, central, central.life, central.producer, key, item)
-        network.later(held_ms + TIMEOUT_MS, central, self._outcome_unknown, central, promotion, key)
-
-    def _owed_key(self, central: Central) -> int | None:
-        last = self._network.now_ms // ITEM_MS
-        return next((key for key in range(last + 1) if key not in central.known_keys), None)
-
-    def _announced(self, central: Central) -> ClusterRoles:
-        return ClusterRoles(generation=1, epoch=central.acting.epoch, primary=central.name)
-
-    def _noticed(self, central: Central, key: int) -> Notice:
-        now_ms = self._network.now_ms
-        return Notice(
-            generation=1, epoch=central.acting.epoch, decided_ms=now_ms, key=str(key), text="due"
-        )
-
-    def _stop_before_sending(self, central: Central) -> int:
-        """Stop a process between its check and the send, as any can be; 0 mostly."""
-        network = self._network
-        if not network.is_lossy or network.random() > STOPPED_BEFORE_SENDING:
-            return 0
-        held_ms = network.draw(500, 6_000)
-        central.pause(network.lasts(network.now_ms + held_ms))
-        return held_ms
-
-    def _send(
-        self,
-        central: Central,
-        life: int,
-        producer: MemoryProducer,
-        key: int,
-        item: Notice | ClusterRoles,
-    ) -> None:
-        if central.life == life and central.alive:
-            self._network.reaches(
-                central, self._commit, central, producer, central.acting.incarnation, key, item
-            )
-
-    def _commit(
-        self,
-        central: Central,
-        producer: MemoryProducer,
-        incarnation: str,
-        key: int,
-        item: Notice | ClusterRoles,
-    ) -> None:
-        """Commit one transaction, where it reaches the broker."""
-        try:
-            self._committed.commit(producer, incarnation, item)
-        except Fenced:
-            self._network.answer(central, self._refused, central)
-            return
-        self._network.answer(central, self._confirmed, central, item.epoch, key)
-
-    def _confirmed(self, central: Central, epoch: int, key: int) -> None:
-        central.has_acted = True
-        state = central.acting
-        if key != ANNOUNCEMENT:
-            central.known_keys.add(key)
-        if central.pending != key:
-            return
-        central.pending = None
-        if key == ANNOUNCEMENT and state.epoch == epoch:
-            self._step_done(central, Step.ANNOUNCE, state.promotion)
-        self._drive(central)
-        self._act(central, central.acting.promotion)
-
-    def _refused(self, central: Central) -> None:
-        self._fail(central, central.acting.promotion)
-
-    def _outcome_unknown(self, central: Central, promotion: int, key: int) -> None:
-        if central.pending == key and central.acting.promotion == promotion:
-            self._fail(central, promotion)
-
-    def _may_act(self, central: Central) -> bool:
-        if "lease" in self._without:
-            return True
-        if "barrier" in self._without:
-            return central.acting.phase in _TO_ACT
-        return may_act(central.acting, self._clock_s(central))
-
-    def _see_overlap(self, central: Central) -> None:
-        """Nobody else may believe that it may act; a lease, not the fence, is what is seen here.
-
-        Called after whatever may begin or prolong such a belief.
-        """
-        if not self._is_acting(central) or "barrier" in self._without:
-            return
-        for other in self.all:
-            if other is not central and self._is_acting(other):
-                raise Violation(f"{other.acting.incarnation} and {central.acting.incarnation} act")
-
-    def _is_acting(self, central: Central) -> bool:
-        return (
-            central.acting.phase is Phase.ACTING
-            and central.alive
-            and self._network.now_ms >= central.paused_until_ms
-            and self._may_act(central)
-        )
 
     # Lives.
 

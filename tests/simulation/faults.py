@@ -4,7 +4,8 @@ import random
 from collections.abc import Callable
 
 from shared.roles.records import DeathNotice, SwitchoverRequest
-from tests.simulation.centrals import Central, Centrals
+from tests.simulation.central import Central
+from tests.simulation.centrals import Centrals
 from tests.simulation.flows import Collector, Collectors
 from tests.simulation.network import FAULTS_END_MS, LOSSY_UNTIL_MS, Network, Process
 from tests.simulation.registries import Registries, Registry

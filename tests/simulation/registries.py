@@ -23,12 +23,17 @@ class Registries:
         self.all = [Registry(f"r{number}") for number in range(count)]
         self._network = network
         self._log = log
+        self._is_wanted = False
         for registry in self.all:
             network.at(network.draw(0, PERIOD_MS), self._tick, registry)
 
     def look(self) -> None:
         """Let them read soon if there is something to propose: else they read when they tick."""
-        if propose(self._log.state, by="") is not None:
+        if self._log.concerns[-1] and not self._is_wanted:
+            # A heartbeat alone lets nobody be replaced.
+            return
+        self._is_wanted = propose(self._log.state, by="") is not None
+        if self._is_wanted:
             for registry in self.all:
                 if not registry.is_reading and registry.alive:
                     registry.is_reading = True

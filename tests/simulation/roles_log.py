@@ -6,6 +6,7 @@ from dataclasses import fields
 from shared.roles.fold import START, RolesState, evolve
 from shared.roles.records import Config, Heartbeat, Record, Tick
 from shared.testing.memory_broker import MemoryBroker, MemoryTopic, Stored
+from tests.simulation.committed import Violation
 
 PERIOD_MS = 400
 
@@ -46,6 +47,8 @@ class RolesLog:
         if self._all_valid and isinstance(record, Tick):
             append_ms = (before.last_tick_ms or append_ms) + PERIOD_MS
         state = evolve(before, record, offset=offset, append_ms=append_ms)
+        if state.epoch < before.epoch:
+            raise Violation(f"epoch {state.epoch} after {before.epoch}")
         self.states.append(state)
         self.concerns.append(_concern(before, record, state))
         self._when_appended()

@@ -9,6 +9,7 @@ import pytest
 
 from shared.roles.fold import START, evolve
 from shared.roles.records import decode_record, encode_record
+from shared.roles.snapshot import snapshot_of
 from tests.simulation.committed import Violation
 from tests.simulation.world import SAFEGUARDS, World, schedule
 
@@ -64,6 +65,7 @@ def test_replay_gives_the_same_state() -> None:
             read = decode_record(encode_record(record))
             state = evolve(state, read, offset=offset, append_ms=append_ms)
             assert state == log.states[offset]
+        assert snapshot_of(state) == snapshot_of(log.state)
 
 
 def test_a_seed_gives_the_same_schedule_also_if_all_is_read() -> None:

@@ -9,8 +9,10 @@ from collections.abc import Collection
 from typing import Any
 
 from shared.testing.memory_broker import MemoryBroker
-from tests.simulation.centrals import ITEM_MS, Central, Centrals
+from tests.simulation.central import Central
+from tests.simulation.centrals import Centrals
 from tests.simulation.committed import Committed, Violation
+from tests.simulation.effects import ITEM_MS
 from tests.simulation.faults import Faults, hang_primary
 from tests.simulation.flows import Collectors
 from tests.simulation.network import Network
