@@ -417,6 +417,9 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
             export_address=central.config.export_address,
             heard_collectors=central.collectors.known,
             roles=central.roles,
+            drills=central.drills,
+            proven=lambda: list(central.proof.ledger.proven()),
+            joining_url=lambda: "" if central.joining is None else central.joining.url(),
             live=central.live.snapshot if central.config.live else None,
         )
         mount_pages(app, desk)
