@@ -23,7 +23,7 @@ th { text-align: left; font-weight: 400; font-size: 13px; color: var(--quiet); }
 th, td { padding: 5px 14px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 .number { text-align: right; white-space: nowrap; }
 .good { color: var(--good); } .warn { color: var(--warn); } .bad { color: var(--bad); }
-.word { font-weight: 600; white-space: nowrap; }
+.last { margin-top: 18px; } .word { font-weight: 600; white-space: nowrap; }
 """
 _TONES = {
     Verdict.PASSED: "good",
@@ -49,7 +49,7 @@ def drill_page(drill: Drill, now_ms: int) -> str:
         _numbers(drill),
         _checks(drill),
         _counts(drill),
-        f'<p class="quiet">Report {drill.id}. Times are UTC.</p>',
+        f'<p class="quiet last">Report {drill.id}. Times are UTC.</p>',
     ]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -115,7 +115,7 @@ def _counts(drill: Drill) -> str:
             rows += _row(f"{name}, {label}", totals.get(name, {}))
     over = "".join(_row(name, sums) for name, sums in sorted(drill.counted.items()))
     return (
-        "<h2>What each central holds</h2>"
+        "<h2>What each central holds, read one after the other</h2>"
         f'<div class="box"><table><tr><th></th>{heads}</tr>{rows}</table></div>'
         f"<h2>Counted from {instant(drill.from_ms)} to {instant(drill.to_ms)}</h2>"
         f'<div class="box"><table><tr><th></th>{heads}</tr>{over}</table></div>'

@@ -52,15 +52,24 @@ class DrillCluster:
     """The centrals of a cluster, asked by HTTP."""
 
     def __init__(
-        self, centrals: Mapping[str, str], *, token: str, tls: ssl.SSLContext | None = None
+        self,
+        centrals: Mapping[str, str],
+        *,
+        token: str,
+        tls: ssl.SSLContext | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """centrals: URL of each by name. tls: how to reach those that answer by HTTPS."""
+        """centrals: URL of each by name. tls: how to reach those that answer by HTTPS.
+
+        transport: None for the network.
+        """
         self._centrals = {name: url.rstrip("/") for name, url in centrals.items()}
         # No proxy: they are on this machine, or the cluster named them.
         self._client = httpx.AsyncClient(
             trust_env=False,
             timeout=READ_TIMEOUT_S,
             verify=True if tls is None else tls,
+            transport=transport,
             headers={"Authorization": f"Bearer {token}"},
         )
 

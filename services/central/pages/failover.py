@@ -100,7 +100,7 @@ def _node(node: Model, known: Known, proven: dict[str, Proven]) -> Model:
     return {
         "name": node["name"],
         "here": node["name"] == known.here,
-        "role": node["role"],
+        "role": "hot standby" if node["role"] == "standby" else node["role"],
         "word": word,
         "level": level,
         "problem": node["problem"],
@@ -114,7 +114,7 @@ def _node(node: Model, known: Known, proven: dict[str, Proven]) -> Model:
 
 def _proof(name: str, known: Known, proven: Proven | None) -> Model:
     if name == known.here:
-        return {"text": "compares here", "at": 0, "level": "calm"}
+        return {"text": DASH, "at": 0, "level": "calm"}
     if known.proven is None or proven is None:
         return {"text": "not compared yet", "at": 0, "level": "calm"}
     if proven.differences:

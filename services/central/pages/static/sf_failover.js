@@ -28,11 +28,11 @@ export default {
           <thead><tr><th scope="col">Node</th><th scope="col">Role</th><th scope="col">Health</th><th scope="col" class="number" title="How far behind the end of the log">Lag</th><th scope="col" class="number" title="Messages of the log that it has not applied">Records</th><th scope="col" class="number" title="The lowest is chosen first">Priority</th><th scope="col" title="Every closed minute until then is proven to hold the same on both">Proven equal until</th><th scope="col">Address</th></tr></thead>
           <tbody><tr v-for="node in model.nodes" :key="node.name">
             <td><b>{{ node.name }}</b> <small v-if="node.here">this one</small></td>
-            <td>{{ node.role }}</td>
-            <td :title="node.problem"><span class="sf-mark"><i :class="'sf-' + node.level" aria-hidden="true"></i>{{ node.word }}</span></td>
-            <td class="number">{{ node.lag }}</td><td class="number">{{ node.records }}</td><td class="number">{{ node.priority }}</td>
-            <td><span :class="node.proof.level === 'bad' ? 'sf-bad' : node.proof.level === 'calm' ? 'sf-quiet' : ''">{{ node.proof.at ? minute(node.proof.at) : node.proof.text }}</span></td>
-            <td><a v-if="node.url && !node.here" :href="node.url + '/failover'">{{ node.url }}</a><span v-else>{{ node.url }}</span></td>
+            <td data-label="Role">{{ node.role }}</td>
+            <td data-label="Health" :title="node.problem"><span class="sf-mark"><i :class="'sf-' + node.level" aria-hidden="true"></i>{{ node.word }}</span></td>
+            <td data-label="Lag" class="number">{{ node.lag }}</td><td data-label="Records" class="number">{{ node.records }}</td><td data-label="Priority" class="number">{{ node.priority }}</td>
+            <td data-label="Proven equal until"><span :class="node.proof.level === 'bad' ? 'sf-bad' : node.proof.level === 'calm' ? 'sf-quiet' : ''">{{ node.proof.at ? minute(node.proof.at) : node.proof.text }}</span></td>
+            <td data-label="Address"><a v-if="node.url && !node.here" :href="node.url + '/failover'">{{ node.url }}</a><span v-else>{{ node.url }}</span></td>
           </tr></tbody>
         </table></div>
         <p v-if="!model.nodes.length" class="sf-empty">No node is heard</p>
@@ -60,9 +60,9 @@ export default {
         <div v-if="invites" class="sf-plain-box"><table class="sf-plain" aria-label="Invites">
           <thead><tr><th scope="col">Invite</th><th scope="col">For</th><th scope="col">Standing</th><th scope="col">Until</th><th scope="col">Made by</th><th scope="col"></th></tr></thead>
           <tbody><tr v-for="row in invites" :key="row.invite">
-            <td><code>{{ row.invite }}</code></td><td>{{ row.joins_as }}</td>
-            <td :class="{ 'sf-good': row.standing === 'open' }">{{ row.used_by ? 'used by ' + row.used_by : row.standing }}</td>
-            <td>{{ time(Date.parse(row.expires_at)) }}</td><td>{{ row.made_by }}</td>
+            <td><code>{{ row.invite }}</code></td><td data-label="For">{{ row.joins_as }}</td>
+            <td data-label="Standing" :class="{ 'sf-good': row.standing === 'open' }">{{ row.used_by ? 'used by ' + row.used_by : row.standing }}</td>
+            <td data-label="Until">{{ time(Date.parse(row.expires_at)) }}</td><td data-label="Made by">{{ row.made_by }}</td>
             <td class="number"><button v-if="row.standing === 'open'" type="button" class="sf-button" @click="ask('take_back', row.invite)">Take back…</button></td>
           </tr></tbody></table>
           <p v-if="!invites.length" class="sf-empty">No invite was made yet</p>
@@ -75,10 +75,10 @@ export default {
           <thead><tr><th scope="col">Time</th><th scope="col">Result</th><th scope="col">How</th><th scope="col">Primary</th><th scope="col" class="number" title="RTO">Nobody acted for</th><th scope="col" class="number" title="RPO">Records lost</th><th scope="col">Report</th></tr></thead>
           <tbody><tr v-for="drill in model.drills" :key="drill.id">
             <td>{{ time(drill.at) }}</td>
-            <td :title="drill.error"><b :class="'sf-' + drill.level">{{ drill.verdict }}</b></td>
-            <td>{{ drill.kind }}</td><td>{{ drill.who }}</td>
-            <td class="number" :class="{ 'sf-warn': drill.slow }" :title="drill.slow ? 'Longer than promised for 99 of 100 takeovers' : ''">{{ drill.rto }}</td><td class="number">{{ drill.lost }}</td>
-            <td><a :href="'/failover/drills/' + drill.id">Report</a> <a :href="'/api/v1/drills/' + drill.id">JSON</a></td>
+            <td data-label="Result" :title="drill.error"><b :class="'sf-' + drill.level">{{ drill.verdict }}</b></td>
+            <td data-label="How">{{ drill.kind }}</td><td data-label="Primary">{{ drill.who }}</td>
+            <td data-label="Nobody acted for" class="number" :class="{ 'sf-warn': drill.slow }" :title="drill.slow ? 'Longer than promised for 99 of 100 takeovers' : ''">{{ drill.rto }}</td><td data-label="Records lost" class="number">{{ drill.lost }}</td>
+            <td data-label="Report"><span class="sf-links"><a :href="'/failover/drills/' + drill.id">Report</a><a :href="'/api/v1/drills/' + drill.id">JSON</a></span></td>
           </tr></tbody>
         </table></div>
         <p v-else class="sf-empty">No drill was run yet</p>
@@ -91,7 +91,7 @@ export default {
           <thead><tr><th scope="col">Time</th><th scope="col">What happened</th><th scope="col">Why</th><th scope="col" class="number" title="RTO">Nobody acted for</th><th scope="col" class="number" title="RPO">Records lost</th></tr></thead>
           <tbody><tr v-for="row in shown" :key="row.id" :class="{ 'sf-takeover': row.is_takeover }">
             <td>{{ time(row.at) }}</td><td>{{ row.what }}</td><td>{{ row.why }}</td>
-            <td class="number">{{ row.took }}</td><td class="number" :class="row.lost_level && 'sf-' + row.lost_level" :title="row.lost_title">{{ row.lost }}</td>
+            <td data-label="Nobody acted for" class="number">{{ row.took }}</td><td data-label="Records lost" class="number" :class="row.lost_level && 'sf-' + row.lost_level" :title="row.lost_title">{{ row.lost }}</td>
           </tr></tbody>
         </table>
         <button v-if="rows.length > first" type="button" class="sf-more" :aria-expanded="more ? 'true' : 'false'" @click="more = !more">{{ more ? 'Fewer' : (rows.length - first) + ' more' }}</button>
