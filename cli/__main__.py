@@ -5,6 +5,7 @@ import typer
 from cli.cluster import cluster, failover, history, pause, resume, switchover
 from cli.decode import decode
 from cli.demo import demo
+from cli.drill import drill
 from cli.replay import replay
 from cli.report import report
 from cli.standby import standby
@@ -29,6 +30,7 @@ app.command()(failover)
 app.command()(pause)
 app.command()(resume)
 app.command()(history)
+app.command()(drill)
 app.command()(traffic)
 app.command()(replay)
 app.command()(decode)

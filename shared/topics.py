@@ -102,7 +102,11 @@ DIGESTS = Topic(
     # Only closed segments are compacted, and a central reads all there is at its start.
     others={"segment.ms": "3600000"},
 )  # fmt: skip
+DRILLS = Topic(
+    "drills", "drill", 1, None, compacted=True,
+    why="reports of failover drills, the newest 50; read with read_committed",
+)  # fmt: skip
 
 TOPICS: tuple[Topic, ...] = (
-    FLOWS, RATES, SETTINGS, COLLECTORS, DIGESTS, HA_LOG, HA_ROLES, HA_HISTORY, OUTBOX,
+    FLOWS, RATES, SETTINGS, COLLECTORS, DIGESTS, HA_LOG, HA_ROLES, HA_HISTORY, OUTBOX, DRILLS,
 )  # fmt: skip

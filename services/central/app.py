@@ -23,6 +23,8 @@ from services.central.body_limit import BodyLimit
 from services.central.collectors.api import collectors_router
 from services.central.collectors.collectors_log import CollectorsLog
 from services.central.config import CentralConfig
+from services.central.drills.api import drills_router
+from services.central.drills.log import DrillsLog
 from services.central.https import Https, check_https
 from services.central.join.api import Joining, invites_router
 from services.central.join.machine import https_url, joining_of
@@ -71,6 +73,7 @@ from shared.token import configured_token
 from shared.topics import (
     COLLECTORS,
     DIGESTS,
+    DRILLS,
     FLOWS,
     HA_HISTORY,
     HA_LOG,
@@ -105,6 +108,7 @@ class Central:
     settings: SettingsLog
     collectors: CollectorsLog
     proof: ProofPart
+    drills: DrillsLog
     live: LiveView
     subscribers: Subscribers
     roles: RolesPart
@@ -136,6 +140,7 @@ def open_central(
     rates: Topic = RATES,
     collectors_topic: Topic = COLLECTORS,
     digests: Topic = DIGESTS,
+    drills_topic: Topic = DRILLS,
     roles_topics: RolesTopics = ROLES_TOPICS,
     url: str = "",
     before_step: Callable[[str], None] = lambda step: None,
@@ -255,6 +260,14 @@ def open_central(
         health=health,
         metrics=metrics.roles,
     )
+    drills = DrillsLog(
+        brokers,
+        topic=drills_topic,
+        history=roles_topics.history,
+        client_id=config.name,
+        commit=roles.commit,
+        now_ms=now_ms,
+    )
     webhook_url = config.webhook_url
     collectors = CollectorsLog(
         brokers=brokers,
@@ -284,6 +297,7 @@ def open_central(
         settings=settings,
         collectors=collectors,
         proof=proof,
+        drills=drills,
         live=live,
         subscribers=Subscribers(live, metrics.live),
         roles=roles,
@@ -376,6 +390,17 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
                 made_by=central.config.name,
             )
         )
+    app.include_router(
+        drills_router(
+            central.drills,
+            central.roles,
+            token=central.token,
+            authorized=authorized,
+            to_primary=passed_on,
+            tls=tls,
+            now_ms=now_ms,
+        )
+    )
     app.include_router(snapshots_router(central.snapshots, authorized))
     add_snapshot_problems(app)
     app.include_router(proof_router(central.proof, authorized))
@@ -401,6 +426,9 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
             export_address=central.config.export_address,
             heard_collectors=central.collectors.known,
             roles=central.roles,
+            drills=central.drills,
+            proven=lambda: list(central.proof.ledger.proven()),
+            joining_url=lambda: "" if central.joining is None else central.joining.url(),
             live=central.live.snapshot if central.config.live else None,
         )
         mount_pages(app, desk)
@@ -423,6 +451,7 @@ async def running(central: Central) -> AsyncIterator[asyncio.Task[None]]:
             group.create_task(central.settings.run())
             group.create_task(central.collectors.run())
             group.create_task(central.proof.run())
+            group.create_task(central.drills.run())
             group.create_task(roles())
             group.create_task(central.notifier.run())
             group.create_task(central.snapshots.run())

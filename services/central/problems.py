@@ -21,6 +21,10 @@ class Forbidden(Exception):
     """A change without the right bearer token; the text is one sentence."""
 
 
+class NotNow(Exception):
+    """The cluster is in no state for what was asked; the text is one sentence."""
+
+
 def problem(
     status: HTTPStatus, detail: str, *, parameter: str | None = None, **headers: str
 ) -> JSONResponse:
@@ -50,6 +54,7 @@ def add_problems(app: FastAPI) -> None:
     add(RequestValidationError, _body_error)
     add(HTTPException, _http_error)
     add(Forbidden, lambda e: problem(HTTPStatus.UNAUTHORIZED, str(e), **_CHALLENGE))
+    add(NotNow, lambda e: problem(HTTPStatus.CONFLICT, str(e)))
     add(QueryRefused, lambda e: problem(HTTPStatus.UNPROCESSABLE_ENTITY, _first_line(e)))
     busy = HTTPStatus.SERVICE_UNAVAILABLE
     add(ReportsBusy, lambda e: problem(busy, str(e), **_LATER))

@@ -125,9 +125,8 @@ def tail_after(tail: Tail, entry: Entry) -> Tail:
     return Tail(str(entry["hash"]), *max(tail.order, place))
 
 
-def problems(entries: Iterable[Entry]) -> Iterator[str]:
-    """Yield what is wrong with a chain read from its start, one sentence each."""
-    before = FIRST
+def problems(entries: Iterable[Entry], before: str = FIRST) -> Iterator[str]:
+    """Yield what is wrong with a chain, one sentence each. before: hash of the entry before it."""
     for number, entry in enumerate(entries, 1):
         content = {name: value for name, value in entry.items() if name != "hash"}
         if content.get("before") != before:

@@ -14,7 +14,7 @@ import httpx
 from services.central.app import ROLES_TOPICS, Central, create_app, open_central, running
 from services.central.config import CentralConfig
 from services.central.roles.duties import RolesTopics
-from shared.topics import DIGESTS, Topic
+from shared.topics import DIGESTS, DRILLS, Topic
 
 DEADLINE_S = 60.0
 TOKEN = "a-token-of-the-tests"
@@ -36,6 +36,9 @@ class Place:
     roles: RolesTopics = ROLES_TOPICS
     name: str = "central-a"
     digests: Topic = field(default_factory=own_digests)
+    drills: Topic = field(
+        default_factory=lambda: replace(DRILLS, name=f"drills-{uuid.uuid4().hex}")
+    )
 
     def config(self, **changes: Any) -> CentralConfig:  # Any: fields of the config
         self.data_dir.mkdir(exist_ok=True)
@@ -65,6 +68,7 @@ class Place:
             settings_topic=self.settings,
             roles_topics=self.roles,
             digests=self.digests,
+            drills_topic=self.drills,
             url=f"http://{self.name}",
             before_step=before_step,
         )

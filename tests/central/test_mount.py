@@ -17,6 +17,8 @@ from services.central.pages.mount import PagesOnly, accept_origins
         ("/exporters/192.0.2.1", True),
         ("/exporters/192.0.2.1/interfaces/7", True),
         ("/hosts/2001:db8::1", True),
+        ("/failover", True),
+        ("/failover/drills/00c0ffee00c0ffee", False),
         ("/_nicegui_ws/socket.io/", True),
         ("/api/v1/nothing", False),
         ("/health/ready", False),

@@ -17,6 +17,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from cli.ports import free_port
 from services.central.pages import units
 from shared.token import read_token
 from tests.pages.browser import NARROW, WIDE, until
@@ -422,12 +423,15 @@ def test_no_page_scrolls_sideways(
     index, host = busiest["interface"], busiest["host"]
     paths = [
         "/", f"/exporters/{EXPORTER}", f"/exporters/{EXPORTER}/interfaces/{index}",
-        f"/hosts/{host}", "/exporters/203.0.113.77",
+        f"/hosts/{host}", "/exporters/203.0.113.77", "/failover",
     ]  # fmt: skip
     with site.browse(size=width) as (page, watch):
         for path in paths:
             page.goto(f"{path}?{STILL}&src_as=0&dst_as=0" if path == "/" else f"{path}?{STILL}")
-            settled(page, watch)
+            if path == "/failover":
+                page.get_by_role("table", name="Nodes").wait_for()
+            else:
+                settled(page, watch)
             assert page.evaluate("document.documentElement.scrollWidth") <= width[0], path
 
 
@@ -599,3 +603,94 @@ def test_a_page_of_a_central_that_died_goes_on_from_the_other(site: Site) -> Non
         assert query(page) == {"metric": ["packets"], "refresh": ["0"]}
     finally:
         page.close()
+
+
+def test_the_failover_page_says_what_the_cluster_says(site: Site) -> None:
+    wait_until(lambda: _is_whole(site), "one primary, one standby, both up to date")
+    with site.browse() as (page, _):
+        page.goto("/?theme=dark")
+        page.get_by_role("link", name="Failover", exact=True).click()
+        page.wait_for_url("**/failover?theme=dark")
+        cluster, entries = site.api("/cluster"), site.api("/history", limit=2000)["entries"]
+        now = page.get_by_label("Failover now")
+        expect(now.locator("dd").first).to_have_text(cluster["primary"])
+        expect(now).to_contain_text(str(cluster["epoch"]))
+        for node in cluster["nodes"]:
+            row = page.get_by_role("table", name="Nodes").locator("tr", has_text=node["name"])
+            expect(row).to_contain_text(node["role"])
+            expect(row).to_contain_text(str(node["priority"]))
+        shown = page.get_by_role("table", name="History").locator("tr.sf-takeover")
+        acts = [each for each in entries if each["is"] == "acts"]
+        expect(shown).to_have_count(len(acts))
+        expect(shown.first).to_contain_text(acts[-1]["primary"])
+        expect(shown.first).to_contain_text(f"{acts[-1]['took_s']:.2f} s")
+        page.get_by_label("every decision").check()
+        expect(page.get_by_role("table", name="History")).to_contain_text("Policy: dead after")
+
+
+def test_a_standby_is_invited_and_a_drill_is_run_on_the_failover_page(site: Site) -> None:
+    home, token = site.system.home, read_token(site.system.home / "token")
+    with site.browse(permissions=["clipboard-read", "clipboard-write"]) as (page, _):
+
+        def ask(button: str, confirm: str) -> None:
+            page.get_by_role("button", name=button).first.click()
+            dialog = page.get_by_role("dialog")
+            dialog.get_by_label("Token").fill(token)
+            dialog.get_by_role("button", name=confirm, exact=True).click()
+
+        def close(said: str) -> None:
+            dialog = page.get_by_role("dialog")
+            expect(dialog.get_by_role("status")).to_contain_text(said)
+            dialog.get_by_role("button", name="Close").click()
+
+        page.goto("/failover")
+        standby = page.get_by_label("Hot standby")
+        expect(standby).to_contain_text("steadflow standby enable --host NAME")
+        site.system.run(
+            "standby", "enable", "--home", str(home), "--host", "localhost", "--bind", "127.0.0.1",
+            "--https-port", str(free_port(row=2)), "--kafka-port", str(free_port()),
+        )  # fmt: skip
+        expect(standby).to_contain_text("An invite is one line to run on the other machine")
+        ask("Invite…", "Invite a standby")
+        line = standby.locator(".sf-line code")
+        expect(line).to_contain_text("steadflow standby join https://localhost:")
+        page.get_by_role("button", name="Copy").click()
+        assert page.evaluate("navigator.clipboard.readText()") == line.inner_text()
+        invites = page.get_by_role("table", name="Invites")
+        expect(invites.locator("tbody tr")).to_have_count(1)
+        ask("Take back…", "Take back")
+        expect(invites.locator("tbody tr")).to_have_count(0)
+
+        wait_until(lambda: _is_whole(site), "one primary, one standby, both up to date")
+        before = site.api("/cluster")
+        ask("Switch over…", "Switch over")
+        close("is primary, after")
+        expect(page.get_by_label("Failover now").locator("dd").first).not_to_have_text(
+            before["primary"]
+        )
+        wait_until(lambda: _is_whole(site), "the one before is standby")
+        ask("Run a drill…", "Run a drill")
+        close("The drill runs.")
+        drills = page.get_by_role("table", name="Drills")
+        expect(drills.locator("tbody tr")).to_have_count(1)
+        until(page, lambda: "running" not in drills.inner_text(), "the drill has ended")
+        (told,) = site.api("/drills", "central-b")["rows"]
+        assert (told["verdict"], told["records_lost"]) == ("passed", 0), site.api(
+            f"/drills/{told['id']}"
+        )
+        assert told["to"] == before["primary"]
+        row = drills.locator("tbody tr")
+        expect(row).to_contain_text(f"{told['rto_s']:.2f} s")
+        row.get_by_role("link", name="Report").click()
+        page.wait_for_url(f"**/failover/drills/{told['id']}")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Failover drill: PASSED")
+        expect(page.locator("td.bad")).to_have_count(0)
+        expect(page.locator("td.good")).to_have_count(8)
+
+
+def _is_whole(site: Site) -> bool:
+    nodes = site.api("/cluster")["nodes"]
+    lags = [each["lag_s"] for each in nodes]
+    return sorted(each["role"] for each in nodes) == ["primary", "standby"] and not any(
+        lag is None or lag > 1 for lag in lags
+    )

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from services.central.answers import Json, rows_of
 from services.central.api import Sources
 from services.central.collectors.listing import Heard as HeardCollector
+from services.central.drills.log import DrillsLog
 from services.central.live.windows import LiveSnapshot
 from services.central.metadata.seen import SeenRow, exporters_seen
+from services.central.pages.failover import Known, failover_of
 from services.central.pages.rates_now import Rates, rates_of
 from services.central.pages.status import Collector, Heard
 from services.central.pages.strip import Model, marks_of, strip_of
+from services.central.proof.ledger import Proven
 from services.central.reports import Kept, Statement
 from services.central.roles.part import RolesPart
 from services.central.sources import OpenStreams
@@ -79,13 +82,17 @@ class Desk:
         raw_at_once: int,
         export_address: str,
         roles: RolesPart,
+        drills: DrillsLog,
         heard_collectors: Callable[[], list[HeardCollector]],
+        proven: Callable[[], Sequence[Proven]] | None = None,
+        joining_url: Callable[[], str] = lambda: "",
         live: Callable[[], LiveSnapshot] | None = None,
     ) -> None:
         """Answer from `sources` as the central called `name`; export_address: as configured.
 
         raw_at_once: questions to raw rows at a time. heard_collectors: those that said something
-        on topic `collectors`. live: the live rates, None without them.
+        on topic `collectors`. live: the live rates, None without them. proven: how far the others
+        are equal, None where nobody compares. joining_url: as of `Known`.
         """
         self.name = name
         self.export_address = export_address
@@ -97,6 +104,7 @@ class Desk:
         self._facts_until_s = 0.0
         self._roles = roles
         self._live = live
+        self._drills, self._proven, self._joining_url = drills, proven, joining_url
 
     @property
     def now_ms(self) -> int:
@@ -138,6 +146,21 @@ class Desk:
         roles = self._roles
         return strip_of(
             roles.role.state, roles.committed.written, here=self.name, now_ms=self.now_ms
+        )
+
+    def failover(self) -> Model:
+        """Return the model of the Failover page."""
+        return failover_of(
+            Known(
+                here=self.name,
+                state=self._roles.state,
+                written=self._roles.written,
+                proven=None if self._proven is None else self._proven(),
+                entries=self._drills.entries,
+                drills=self._drills.known(),
+                joining_url=self._joining_url(),
+            ),
+            self.now_ms,
         )
 
     def marks(self, from_ms: int, to_ms: int) -> Sequence[Model]:

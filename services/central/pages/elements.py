@@ -32,6 +32,10 @@ class StripElement(_Modelled, component="static/sf_strip.js"):
     """Who is primary, below the bar."""
 
 
+class FailoverElement(_Modelled, component="static/sf_failover.js"):
+    """All of the Failover page."""
+
+
 class ChartElement(_Modelled, component="static/sf_chart.js"):
     """A panel with a chart over time."""
 

@@ -56,11 +56,14 @@ class Frame:
         crumbs: MakeCrumbs,
         *,
         fixed: Sequence[tuple[str, str]] = (),
+        is_timeless: bool = False,
     ) -> None:
         """Make the bar; the page then makes its panels inside `body` and calls `start`.
 
-        fixed: filters that the page itself stands for.
+        fixed: filters that the page itself stands for. is_timeless: it shows no range.
         """
+        self._is_timeless = is_timeless
+        self._watched: Callable[[], None] = lambda: None
         self._is_one_end = any(name in ("host", "interface") for name, _ in fixed)
         self._desk = desk
         self._crumbs = crumbs
@@ -76,9 +79,12 @@ class Frame:
         self._strip = StripElement(self._desk.strip())
         self.body = ui.element("div").classes("sf-main").props('id="main"')
 
-    def start(self, *panels: Panel) -> None:
-        """Load the panels, in this order, now and whenever the address changes or time passes."""
-        self._panels = list(panels)
+    def start(self, *panels: Panel, watched: Callable[[], None] = lambda: None) -> None:
+        """Load the panels, in this order, now and whenever the address changes or time passes.
+
+        watched: shows what needs no question, every other second.
+        """
+        self._panels, self._watched = list(panels), watched
         ui.on("steadflow_locate", self._locate)
         ui.on("steadflow_visible", self._show_or_hide)
         ui.on("steadflow_filter", self._add_filter)
@@ -140,6 +146,8 @@ class Frame:
         try:
             self._facts = await self._desk.facts()
             asked = replace(asked, facts=self._facts)
+            if not self._panels:
+                return
             asked = await self._with_totals(asked)
         except Exception as error:
             sentence = trouble(error)
@@ -207,6 +215,7 @@ class Frame:
             if self._visible:
                 self._bar.show(**self._header())
                 self._strip.show(**self._desk.strip())
+                self._watched()
             await asyncio.sleep(STATUS_S)
 
     def _header(self) -> dict[str, object]:
@@ -216,6 +225,7 @@ class Frame:
             crumbs=self._crumbs(self._read, self._facts),
             status=status(self._desk.heard(self._facts)),
             now_ms=self._desk.now_ms,
+            is_timeless=self._is_timeless,
         )
 
 

@@ -29,15 +29,26 @@ class Crumb:
 
 
 def header(
-    read: Read, *, central: str, crumbs: Sequence[Crumb], status: Status, now_ms: int
+    read: Read,
+    *,
+    central: str,
+    crumbs: Sequence[Crumb],
+    status: Status,
+    now_ms: int,
+    is_timeless: bool = False,
 ) -> Model:
-    """Return the model of the bar over the view that was read from the address."""
+    """Return the model of the bar over the view that was read from the address.
+
+    is_timeless: the page shows no range and no flows, so nothing of that can be chosen.
+    """
     view = read.view
     from_ms, to_ms = view.range.at(now_ms)
     from_text, to_text = write_range(view.range)
     theme, sign, title = THEME_NEXT[view.theme]
     return {
         "home": links.overview(view),
+        "failover": links.failover(view),
+        "timeless": is_timeless,
         "central": central,
         "crumbs": [{"label": each.label, "href": each.href} for each in crumbs],
         "status": status_model(status),

@@ -15,6 +15,11 @@ def overview(view: View) -> str:
     return "/" + _tail(_plain(view))
 
 
+def failover(view: View) -> str:
+    """Return the address of the Failover page."""
+    return "/failover" + _tail(_plain(view))
+
+
 def exporter(address: str, view: View) -> str:
     """Return the address of an exporter's page over the same time."""
     return f"/exporters/{quote(address, safe=':')}{_tail(_plain(view))}"

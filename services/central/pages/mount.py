@@ -15,6 +15,7 @@ from starlette.types import Scope
 
 from services.central.pages.desk import Desk
 from services.central.pages.exporter_page import exporter_page
+from services.central.pages.failover_page import failover_page
 from services.central.pages.host_page import host_page
 from services.central.pages.interface_page import interface_page
 from services.central.pages.overview import overview
@@ -25,7 +26,7 @@ STATIC = Path(__file__).parent / "static"
 ASSETS = "/_steadflow"
 _PAGES = ("/exporters/", "/hosts/")
 _OURS = (*_PAGES, "/_nicegui", f"{ASSETS}/")
-_EXACTLY = ("/", "/favicon.ico")
+_EXACTLY = ("/", "/failover", "/favicon.ico")
 
 RECONNECT_S = 10.0
 """How long a tab that lost its connection may come back to the page it had."""
@@ -93,6 +94,10 @@ def _add_routes(desk: Desk) -> None:
     def _overview(request: Request) -> None:
         overview(desk, request)
 
+    @ui.page("/failover")
+    def _failover(request: Request) -> None:
+        failover_page(desk, request)
+
     @ui.page("/exporters/{address}")
     def _exporter(request: Request, address: str) -> Response | None:
         if (exporter := read_address(address)) is None:
@@ -140,5 +145,6 @@ def _head() -> str:
         '<meta name="referrer" content="same-origin">'
         f'<link rel="stylesheet" href="{asset("steadflow.css")}">'
         f'<link rel="stylesheet" href="{asset("detail.css")}">'
+        f'<link rel="stylesheet" href="{asset("failover.css")}">'
         f'<script src="{asset("steadflow.js")}"></script>'
     )

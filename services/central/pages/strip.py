@@ -37,18 +37,22 @@ def strip_of(state: RolesState, written: ClusterRoles | None, *, here: str, now_
     }
 
 
-def _node(node: Model, here: str) -> Model:
+def node_standing(node: Model) -> tuple[str, str]:
+    """Return how a node of `cluster_view` stands, in a word, and the level of that."""
     lag_s = node["lag_s"]
     if node["role"] == "dead":
-        word, level = "silent", "bad"
-    elif not node["is_fit"]:
-        word, level = "cannot work", "bad"
-    elif lag_s is None:
-        word, level = "starting", "warn"
-    elif lag_s > _LAG_SHOWN_S:
-        word, level = f"{age(lag_s)} behind", "warn"
-    else:
-        word, level = "up to date", "good"
+        return "silent", "bad"
+    if not node["is_fit"]:
+        return "cannot work", "bad"
+    if lag_s is None:
+        return "starting", "warn"
+    if lag_s > _LAG_SHOWN_S:
+        return f"{age(lag_s)} behind", "warn"
+    return "up to date", "good"
+
+
+def _node(node: Model, here: str) -> Model:
+    word, level = node_standing(node)
     return {
         "name": node["name"],
         "role": "" if node["role"] == "dead" else node["role"],

@@ -19,9 +19,10 @@ export default {
         </span>
         <span class="sf-central" title="This central answers; another one has the same numbers">{{ model.central }}</span>
         <a class="sf-tool" :href="model.theme.href" :title="model.theme.title" :aria-label="model.theme.title">{{ model.theme.sign }}</a>
+        <a class="sf-tool sf-to-failover" :href="model.failover" title="Who is primary, standbys, drills, history">Failover</a>
         <a class="sf-tool sf-api" href="/docs" title="The API behind these numbers">API</a>
       </div>
-      <div class="sf-bar sf-controls">
+      <div v-if="!model.timeless" class="sf-bar sf-controls">
         <div class="sf-menu" ref="range">
           <button type="button" class="sf-button" :aria-expanded="open === 'range'" aria-haspopup="dialog" @click="toggle('range')">
             <svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true"><circle cx="8" cy="8" r="6.3" /><path d="M8 4.5V8l2.4 1.6" /></svg>

@@ -3,6 +3,33 @@
 const GONE_MS = 1500;
 const ASK_MS = 1500;
 
+// What a person may ask for; an empty answer closes the dialog, the page shows what came.
+const ACTIONS = {
+  switchover: {
+    title: "Switch over", path: "/api/v1/cluster/switchover", body: { to: "" },
+    text: "The other central becomes primary within half a second. Counting goes on everywhere.",
+    said: (told) => `${told.to} is primary, after ${Number(told.seconds).toFixed(2)} s.`,
+  },
+  pause: {
+    title: "Pause failover", path: "/api/v1/cluster/pause", body: {}, said: () => "Paused.",
+    text: "While paused nobody takes over by itself, also when the primary dies.",
+  },
+  resume: {
+    title: "Resume failover", path: "/api/v1/cluster/resume", body: {}, said: () => "Resumed.",
+    text: "A primary that dies is replaced by itself again.",
+  },
+  drill: {
+    title: "Run a drill", path: "/api/v1/drills", said: () => "The drill runs. Its report is listed on this page.",
+    text: "This switches over for real: the other central becomes primary. Then both are compared until all is settled, which takes up to two minutes. Counting goes on everywhere.",
+  },
+  invite: {
+    title: "Invite a standby", path: "/api/v1/invites", body: { joins_as: "standby", valid_s: 3600 }, said: () => "",
+    text: "Makes one line that lets one machine join, once, within an hour. Whoever has it becomes part of this cluster.",
+  },
+  invites: { title: "Show invites", path: "/api/v1/invites", method: "GET", said: () => "", text: "Who was invited, and who came." },
+  take_back: { title: "Take back", path: "/api/v1/invites/", method: "DELETE", said: () => "", text: "The line of this invite lets nobody join any more." },
+};
+
 export default {
   template: `
     <section v-if="model.state !== 'none' || gone" class="sf-strip" aria-label="Failover">
@@ -24,35 +51,41 @@ export default {
         <span v-if="model.takeover" class="sf-last">{{ model.takeover }}</span>
         <span v-for="alarm in model.alarms" :key="alarm" class="sf-warn">{{ alarm }}</span>
         <span class="sf-grow"></span>
-        <button type="button" class="sf-button" @click="begin('switchover')">Switch over…</button>
-        <button type="button" class="sf-button" @click="begin(model.paused ? 'resume' : 'pause')">{{ model.paused ? 'Resume…' : 'Pause…' }}</button>
+        <template v-if="!settings">
+          <a class="sf-button" :href="'/failover' + query()">Settings</a>
+          <button type="button" class="sf-button" @click="begin('switchover')">Switch over…</button>
+          <button type="button" class="sf-button" @click="begin(model.paused ? 'resume' : 'pause')">{{ model.paused ? 'Resume…' : 'Pause…' }}</button>
+        </template>
       </template>
       <dialog ref="dialog" class="sf-dialog" @close="what = ''">
         <form @submit.prevent="confirm">
-          <h3>{{ titles[what] }}</h3>
-          <p>{{ texts[what] }}</p>
+          <h3>{{ action.title }}</h3>
+          <p>{{ action.text }}</p>
           <label>Token <input ref="token" type="password" autocomplete="off" v-model="token" aria-label="Token" placeholder="steadflow token"></label>
           <p v-if="said" :class="{ 'sf-wrong': failed }" role="status">{{ said }}</p>
           <div class="sf-row"><button type="button" class="sf-button" @click="$refs.dialog.close()">{{ done ? 'Close' : 'Cancel' }}</button>
-            <button v-if="!done" type="submit" class="sf-button sf-strong" :disabled="busy">{{ busy ? 'Working…' : titles[what] }}</button></div>
+            <button v-if="!done" type="submit" class="sf-button sf-strong" :disabled="busy">{{ busy ? 'Working…' : action.title }}</button></div>
         </form>
       </dialog>
     </section>`,
   props: { model: Object },
   data: () => ({
-    gone: false, going: "", what: "", token: "", said: "", failed: false, busy: false, done: false,
-    titles: { switchover: "Switch over", pause: "Pause failover", resume: "Resume failover" },
-    texts: {
-      switchover: "The other central becomes primary within half a second. Counting goes on everywhere.",
-      pause: "While paused nobody takes over by itself, also when the primary dies.",
-      resume: "A primary that dies is replaced by itself again.",
-    },
+    gone: false, going: "", what: "", about: "", token: "", said: "", failed: false, busy: false, done: false,
+    settings: location.pathname === "/failover",
   }),
+  computed: {
+    action() {
+      return ACTIONS[this.what] || { title: "", text: "" };
+    },
+  },
   mounted() {
+    this.asked = (event) => this.begin(event.detail.what, event.detail.about);
+    addEventListener("steadflow_ask", this.asked);
     this.timer = setInterval(() => this.look(), 500);
   },
   beforeUnmount() {
     clearInterval(this.timer);
+    removeEventListener("steadflow_ask", this.asked);
   },
   methods: {
     there(url) {
@@ -85,23 +118,30 @@ export default {
       }
       this.asking = false;
     },
-    begin(what) {
-      Object.assign(this, { what, said: "", failed: false, done: false, token: "" });
+    query() {
+      return location.search;
+    },
+    begin(what, about = "") {
+      Object.assign(this, { what, about, said: "", failed: false, done: false, token: "" });
       this.$refs.dialog.showModal();
       this.$refs.token.focus();
     },
     async confirm() {
       this.busy = true;
       try {
-        const answer = await fetch("/api/v1/cluster/" + this.what, {
-          method: "POST",
-          headers: { Authorization: "Bearer " + this.token.trim(), "Content-Type": "application/json" },
-          body: this.what === "switchover" ? '{"to": ""}' : "{}",
+        const { path, method = "POST", body, said } = this.action;
+        const token = this.token.trim();
+        const answer = await fetch(path + this.about, {
+          method,
+          headers: { Authorization: "Bearer " + token, ...(body && { "Content-Type": "application/json" }) },
+          ...(body && { body: JSON.stringify(body) }),
         });
         const told = await answer.json().catch(() => ({}));
         this.failed = !answer.ok;
         this.done = answer.ok;
-        this.said = answer.ok ? sentence(this.what, told) : told.detail || "It was refused.";
+        this.said = answer.ok ? said(told) : told.detail || "It was refused.";
+        if (answer.ok) dispatchEvent(new CustomEvent("steadflow_told", { detail: { what: this.what, told, token } }));
+        if (answer.ok && !this.said) this.$refs.dialog.close();
       } catch {
         this.failed = true;
         this.said = "No answer.";
@@ -112,7 +152,3 @@ export default {
   },
 };
 
-function sentence(what, told) {
-  if (what === "switchover") return `${told.to} is primary, after ${Number(told.seconds).toFixed(2)} s.`;
-  return what === "pause" ? "Paused." : "Resumed.";
-}
