@@ -23,7 +23,7 @@ async def acting(place: Place) -> AsyncIterator[Running]:
     """Run a central that is the primary when the block begins."""
     registry = SmallRegistry(place.bootstrap_servers, place.roles.log)
     async with place.run() as central, registry.run():
-        await central.until(lambda: central.central.roles.is_primary)
+        await central.until(lambda: central.central.roles.role.is_primary)
         yield central
 
 

@@ -75,7 +75,7 @@ def drills_router(
         return known
 
     async def run(drill: Drill) -> None:
-        centrals = {each.node: each.url for each in shown_members(part.state) if each.url}
+        centrals = {each.node: each.url for each in shown_members(part.role.state) if each.url}
         try:
             async with DrillCluster(centrals, token=token or "", tls=tls) as cluster:
                 await run_drill(drill, cluster, cluster.switch_over, now_ms=now_ms)
@@ -109,10 +109,10 @@ def drills_router(
         dependencies=before,
     )
     async def begin() -> Json:
-        view = cluster_view(part.state, part.written, [])
+        view = cluster_view(part.role.state, part.committed.written, [])
         if problem := kind_problem(view, Kind.SWITCHOVER):
             raise NotNow(problem)
-        drill = Drill(secrets.token_hex(8), Kind.SWITCHOVER, part.node, now_ms())
+        drill = Drill(secrets.token_hex(8), Kind.SWITCHOVER, part.role.node, now_ms())
         await drills.note(drill)
         task = asyncio.create_task(run(drill), name="drill")
         running.add(task)

@@ -153,8 +153,8 @@ class Desk:
         return failover_of(
             Known(
                 here=self.name,
-                state=self._roles.state,
-                written=self._roles.written,
+                state=self._roles.role.state,
+                written=self._roles.committed.written,
                 proven=None if self._proven is None else self._proven(),
                 entries=self._drills.entries,
                 drills=self._drills.known(),
