@@ -72,6 +72,7 @@ def pictures(exporter: str, host: str) -> list[Picture]:
         Picture("overview-phone", f"/?from=now-15m&{apps}", width=390, height=844),
         Picture("exporter", f"/exporters/{exporter}?from=now-15m", height=1000),
         Picture("interface", f"/exporters/{exporter}/interfaces/1?from=now-15m", height=1000),
+        Picture("failover", "/failover", height=800),
         Picture("host-dark", f"/hosts/{host}?from=now-15m&theme=dark", height=1000, theme="dark"),
     ]
 
@@ -87,6 +88,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, _system(Path(folder)) as own:
         print(f"waiting {MINUTES} minutes for traffic to show", file=sys.stderr)  # noqa: T201
         time.sleep(MINUTES * 60)
+        # So that the Failover page has something to tell.
+        drill = [sys.executable, "-m", "cli", "drill", "--home", str(own)]
+        subprocess.run(drill, check=True, cwd=ROOT)
         take(own)
 
 

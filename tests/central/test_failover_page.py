@@ -70,7 +70,7 @@ def test_a_primary_and_a_standby_that_is_up_to_date() -> None:
     assert model["tick"] == {"text": "0.3 s ago", "level": ""}
     one, other = model["nodes"]
     assert (one["role"], one["here"], other["role"]) == ("primary", True, "hot standby")
-    assert (other["lag"], other["records"], other["word"]) == ("0.4 s", "1,200", "up to date")
+    assert (other["lag"], other["records"], other["word"]) == ("0.4 s", "1\u2009200", "up to date")
     assert model["alarms"] == []
 
 

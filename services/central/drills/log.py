@@ -100,7 +100,7 @@ class DrillsLog:
 
     def _take_drill(self, record: Record) -> None:
         key = (record.key or b"").decode(errors="replace")
-        if record.value is None:
+        if not record.value:
             self._drills.pop(key, None)
             return
         try:
