@@ -7,6 +7,7 @@ from services.central.pages.decisions import Proof, decisions
 from services.central.pages.failover import ENABLE, Known, failover_of
 from services.central.proof.ledger import Proven
 from shared.drill import Drill, Kind, ended
+from shared.roles.cluster import ClusterRoles
 from shared.roles.fold import START, Member, RolesState
 from shared.roles.records import Config
 
@@ -30,7 +31,11 @@ def state(*members: Member, **changes: Any) -> RolesState:
     return found._replace(**changes)
 
 
-KNOWN = Known("a", state(member("a"), member("b", lag_s=0.4, lag_records=1200)))
+KNOWN = Known(
+    "a",
+    state(member("a"), member("b", lag_s=0.4, lag_records=1200)),
+    ClusterRoles(generation=1, epoch=7, primary="a", since_ms=NOW_MS - 120_000),
+)
 
 
 def entry(at_ms: int, kind: str, **fields: Any) -> dict[str, Any]:

@@ -624,7 +624,7 @@ def test_the_failover_page_says_what_the_cluster_says(site: Site) -> None:
         expect(shown).to_have_count(len(acts))
         expect(shown.first).to_contain_text(acts[-1]["primary"])
         took_s = acts[-1]["took_s"]
-        expect(shown.first).to_contain_text("–" if took_s is None else f"{took_s:.2f} s")
+        expect(shown.first).to_contain_text("\N{EN DASH}" if took_s is None else f"{took_s:.2f} s")
         page.get_by_label("every decision").check()
         expect(page.get_by_role("table", name="History")).to_contain_text("Policy: dead after")
 
