@@ -146,7 +146,10 @@ export default {
       try {
         const answer = await fetch("/api/v1/invites", { headers: { Authorization: "Bearer " + token } });
         if (!answer.ok) throw new Error();
-        this.invites = (await answer.json()).rows;
+        // The primary answered; this central may not have read of it yet.
+        const rows = (await answer.json()).rows.filter((row) => row.invite !== told.invite);
+        const { line, token: secret, ...made } = told;
+        this.invites = what === "invite" ? [made, ...rows] : rows;
       } catch {
         this.trouble = "The list of invites could not be read.";
       }
