@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from cli.ports import free_port, free_udp_port
 from cli.status import gather
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 STEADFLOW = [sys.executable, "-m", "cli"]
@@ -136,8 +138,18 @@ def traffic(system: System, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     ]  # fmt: skip
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
+        # Asked to end before it has begun it would say nothing of what it sent.
+        wait_until(lambda: has_begun(process), "it sends", 60)
         yield process
     finally:
         if process.poll() is None:
             process.terminate()
         process.communicate(timeout=30)
+
+
+def has_begun(process: "subprocess.Popen[str]") -> bool:
+    """Whether a sender has a socket, or ended already."""
+    try:
+        return bool(psutil.Process(process.pid).net_connections("udp"))
+    except psutil.Error:
+        return True
