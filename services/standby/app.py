@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, ProcessCollector, generate_la
 from services.standby.api import join_router
 from services.standby.config import StandbyConfig
 from services.standby.joining import (
+    Copied,
     Event,
     Failed,
     Forced,
@@ -62,7 +63,9 @@ class Agent:
         before, self.joining = self.joining, evolve(self.joining, event)
         if self.joining == before:
             return
-        save(self.config.home / "join.json", self.joining)
+        # How much of a copy is here its folder says: several times a second it is only shown.
+        if not isinstance(event, Copied) or event.is_whole:
+            save(self.config.home / "join.json", self.joining)
         self.metrics.show(self.joining)
         if self.joining.phase is not before.phase:
             log.info("join phase=%s", self.joining.phase.name.lower())

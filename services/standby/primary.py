@@ -9,6 +9,7 @@ from typing import Final
 import httpx
 
 from services.standby.pace import Progress
+from services.standby.problem_detail import detail_of
 from shared.backoff import waits
 
 SNAPSHOTS: Final = "/api/v1/snapshots"
@@ -134,10 +135,7 @@ async def fetch(
 
 def error_of(answer: httpx.Response) -> Exception:
     """Return what an answer that is no success means."""
-    try:
-        said = str(answer.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        said = f"HTTP {answer.status_code}"
+    said = detail_of(answer) or f"HTTP {answer.status_code}"
     if answer.status_code in _FATAL:
         return Refused(f"the primary refuses: {said}", answer.status_code)
     return BrokeOff(f"the primary answers {said}")

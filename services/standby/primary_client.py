@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from services.standby.preflight import Primary
+from services.standby.problem_detail import detail_of
 from services.standby.register import Address
 from shared.machine import Machine
 from shared.tls import TlsFiles, client_context
@@ -80,11 +81,5 @@ class PrimaryClient:
             except ValueError as error:
                 raise PrimaryAway(f"the primary answers {path}, but not with JSON") from error
         kind = PrimaryGone if answer.status_code in (404, 410) else PrimaryAway
-        raise kind(f"the primary says to {path}: {_detail(answer)}")
-
-
-def _detail(answer: httpx.Response) -> str:
-    try:
-        return str(answer.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        return f"status {answer.status_code}"
+        said = detail_of(answer) or f"status {answer.status_code}"
+        raise kind(f"the primary says to {path}: {said}")

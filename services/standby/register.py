@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from services.standby.problem_detail import detail_of
 from shared.invite_token import InviteToken
 from shared.tls import (
     KeyAndRequest,
@@ -96,7 +97,8 @@ def register(primary: Address, token: InviteToken, name: str, request_pem: bytes
     answer = _post(context, f"{primary.url}/api/v1/join", body)
     if answer.status_code != httpx.codes.OK:
         is_final = answer.status_code in (400, 403, 409)
-        raise RegisterError(_sentence(answer), is_final=is_final)
+        said = detail_of(answer) or f"status {answer.status_code}"
+        raise RegisterError(f"the primary says: {said}", is_final=is_final)
     try:
         content = dict(answer.json())
         ca_pem = str(content.pop("ca")).encode()
@@ -129,11 +131,3 @@ def _post(context: ssl.SSLContext, url: str, body: object) -> httpx.Response:
     except httpx.HTTPError as error:
         said = str(error) or type(error).__name__
         raise RegisterError(f"the primary did not answer: {said}", is_final=False) from error
-
-
-def _sentence(answer: httpx.Response) -> str:
-    try:
-        detail = answer.json()["detail"]
-    except (ValueError, KeyError, TypeError):
-        detail = f"status {answer.status_code}"
-    return f"the primary says: {detail}"

@@ -1,10 +1,10 @@
 """The state of a join on disk: whole or not at all, so that whoever was interrupted goes on."""
 
 import json
-import os
 from pathlib import Path
 
 from services.standby.joining import Joining, began_again, from_json, to_json
+from shared.snapshot_folder import write_whole
 
 
 class StateError(Exception):
@@ -23,9 +23,4 @@ def load(path: Path) -> Joining:
 
 def save(path: Path, joining: Joining) -> None:
     """Replace the file."""
-    new = path.with_suffix(".new")
-    with new.open("w") as file:
-        json.dump(to_json(joining), file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    write_whole(path, json.dumps(to_json(joining), indent=2).encode())
