@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from cli.supervise import ChildPlan
-from cli.system import service_child, url
+from cli.system import CENTRAL_RESTART_S, service_child, url
 
 PRIORITY = 120
 """After the two centrals of the first machine, when all are as far."""
@@ -130,6 +130,7 @@ def central_child(
         temporary=plan.home / plan.name / "tmp",
         boot_id_variable="STEADFLOW_CENTRAL_BOOT_ID",
         on_end=ended,
+        restart_s=CENTRAL_RESTART_S,
     )
 
 

@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from shared.parent import die_with_parent
 POLL_S = 0.1
 SETTLED_S = 10.0
 """A child that lived so long starts again at once; one that dies at once waits longer each time."""
+LONGEST_WAIT_S = 10.0
 _LAST_LINE_BYTES = 8192
 
 
@@ -32,7 +33,8 @@ class ChildPlan:
     ready: whether it may be used; never raises. Asked again and again until it says yes.
     temporary: folder for its temporary files, emptied before each start: what was killed left some.
     boot_id_variable: of the environment; gets another boot id at each start. on_end: told the boot
-    id at once when the child ends without being asked to.
+    id at once when the child ends without being asked to. restart_s: after its end, where it had
+    lived long enough.
     """
 
     name: str
@@ -45,6 +47,7 @@ class ChildPlan:
     temporary: Path | None = None
     boot_id_variable: str = ""
     on_end: Callable[[str], None] | None = None
+    restart_s: float = 0.2
 
 
 class _Life(NamedTuple):
@@ -59,7 +62,7 @@ class _Child:
         self.plan = plan
         self.life = life
         self.started_at_s = asyncio.get_running_loop().time()
-        self.waits: Iterator[float] = _restart_waits()
+        self.waits = waits(first_s=plan.restart_s, longest_s=LONGEST_WAIT_S)
         self.keeper: asyncio.Task[None] | None = None
 
     @property
@@ -149,7 +152,7 @@ class Supervisor:
                 child.plan.on_end(child.life.boot_id)
             self._changed()
             if loop.time() - child.started_at_s > SETTLED_S:
-                child.waits = _restart_waits()
+                child.waits = waits(first_s=child.plan.restart_s, longest_s=LONGEST_WAIT_S)
             wait_s = next(child.waits)
             self._say(f"{child.plan.name} {_ending(code)}; starting it again in {wait_s:.1f} s")
             await asyncio.sleep(wait_s)
@@ -201,10 +204,6 @@ async def _end(child: _Child) -> None:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
-
-
-def _restart_waits() -> Iterator[float]:
-    return waits(first_s=0.2, longest_s=10.0)
 
 
 def _ending(code: int) -> str:
