@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 PUBLISH_EVERY_S = 1.0
 REVIEW_EVERY_S = 1.0
+SCRUB_AFTER_S = 10.0
+"""Who just started has a log to catch up with, and may be needed as primary first."""
 
 
 class Clocks(NamedTuple):
@@ -145,7 +147,7 @@ class ProofPart:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follower.run())
                 group.create_task(self._again_and_again(self._publish))
-                group.create_task(self._again_and_again(self._scrub))
+                group.create_task(self._scrub())
                 group.create_task(self._review())
                 group.create_task(self.repairs.run())
         finally:
@@ -159,7 +161,11 @@ class ProofPart:
             await self._publisher.turn(oldest_ms)
         return PUBLISH_EVERY_S
 
-    async def _scrub(self) -> float:
+    async def _scrub(self) -> None:
+        await asyncio.sleep(SCRUB_AFTER_S)
+        await self._again_and_again(self._scrub_next)
+
+    async def _scrub_next(self) -> float:
         await self._read_to_end()
         return await self.scrubber.turn()
 
