@@ -5,9 +5,11 @@ BIN := .venv/bin
 UV = $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
 PYTEST_FLAGS ?=
 export STEADFLOW_SHARED ?= $(abspath ../shared)
+# Each process would compile all libraries anew: two thirds of a central's start.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format-check lint types imports wheel locks fmt lock kill faults sim bench soak docs screenshots clean \
+.PHONY: help setup demo test check format-check lint types imports wheel locks fmt lock kill faults sim bench soak join docs screenshots clean \
   compose-test test-tools python-version
 
 help: ## print this help
@@ -40,7 +42,8 @@ demo: setup ## start everything with sample traffic, open the live page; Ctrl-C 
 	@$(BIN)/steadflow demo --home .demo
 
 test: setup test-tools ## run all tests, on a real Kafka broker
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
+	@JDK_JAVA_OPTIONS="$$($(BIN)/python -m tests.java_cache)" \
+	  $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
 
 test-tools:
 	@sh tests/install-tools.sh
@@ -98,6 +101,10 @@ bench: setup ## measure the system beside goflow2 and nfcapd, under 10 minutes (
 MINUTES ?= 30
 soak: setup ## run the whole system at a steady rate for MINUTES=30: is memory flat, are counts equal?
 	@$(BIN)/python -m bench.soak --minutes $(MINUTES)
+
+FLOWS ?= 5000000
+join: setup ## join a store of FLOWS=5000000 under load: undisturbed, killed ten times, over a slow link
+	@$(BIN)/python -m bench.join --flows $(FLOWS)
 
 compose-test: setup ## bring the containers up, break them, compare both centrals, take them down
 	@$(BIN)/python -m tests.deploy.rehearsal
