@@ -3,6 +3,7 @@
 import typer
 
 from cli.cluster import cluster, failover, history, pause, resume, switchover
+from cli.collector import collector
 from cli.decode import decode
 from cli.demo import demo
 from cli.drill import drill
@@ -37,6 +38,7 @@ app.command()(decode)
 app.command()(demo)
 app.add_typer(report, name="report")
 app.add_typer(standby, name="standby")
+app.add_typer(collector, name="collector")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`steadflow standby invite`: the one line to copy to another machine."""
+"""`steadflow standby invite` and `collector invite`: the one line to copy to another machine."""
 
 import json
 from pathlib import Path
@@ -15,34 +15,47 @@ from shared.token import TokenError, read_token
 TIMEOUT_S = 30.0
 HOUR_S = 3600
 
+Home = Annotated[Path | None, typer.Option(help="Folder given to `steadflow up`.")]
+Valid = Annotated[
+    float, typer.Option(min=1 / 60, max=168, help="Hours for which the token may be used.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")]
 
-def invite(
-    home: Annotated[Path | None, typer.Option(help="Folder given to `steadflow up`.")] = None,
-    valid: Annotated[
-        float, typer.Option(min=1 / 60, max=168, help="Hours for which the token may be used.")
-    ] = 1.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")] = False,
-) -> None:
+
+def invite(home: Home = None, valid: Valid = 1.0, as_json: AsJson = False) -> None:
     """Invite another machine to become a hot standby: print the line to run there, once."""
+    print_invite("standby", home, valid_h=valid, as_json=as_json)
+
+
+def invite_collector(home: Home = None, valid: Valid = 1.0, as_json: AsJson = False) -> None:
+    """Invite another machine to be a collector: print the line to run there, once."""
+    print_invite("collector", home, valid_h=valid, as_json=as_json)
+
+
+def print_invite(joins_as: str, home: Path | None, *, valid_h: float, as_json: bool) -> None:
+    """Make an invite and print its line; ends the command with a sentence where there is none."""
     folder = (home or default_home()).absolute()
     try:
-        made = _make(folder, valid_s=round(valid * HOUR_S))
+        made = _make(folder, joins_as, valid_s=round(valid_h * HOUR_S))
     except (AskError, TokenError) as error:
         fail(str(error))
     if as_json:
         typer.echo(json.dumps(made, indent=2))
         return
     typer.echo(
-        "On the other machine, with the same release (a clone and `make setup`, or the image),\n"
-        f"until {made['expires_at']}:\n"
+        "The other machine needs the same release: the image, a clone and `make setup`, or\n"
+        "(with Python 3.11 or newer; packages of others come from its own mirror)\n"
     )
+    for line in made["install"]:
+        typer.echo(f"  {line}")
+    typer.echo(f"\nRun this line there, once, until {made['expires_at']}:\n")
     typer.echo(made["line"])
 
 
-def _make(home: Path, *, valid_s: int) -> dict[str, Any]:  # JSON
+def _make(home: Path, joins_as: str, *, valid_s: int) -> dict[str, Any]:  # JSON
     central = choose_central(home, None, None)
     headers = {"Authorization": f"Bearer {read_token(home / 'token')}"}
-    body = {"joins_as": "standby", "valid_s": valid_s}
+    body = {"joins_as": joins_as, "valid_s": valid_s}
     try:
         # No proxy: the API listens on loopback.
         answer = httpx.post(

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,15 +21,15 @@ from rich.table import Table
 from cli import running
 from cli.death_notices import DeathNotices
 from cli.home import default_home
+from cli.invite_file import go_on_without_token, keep_token, without_token
 from cli.ports import PortTaken, check_port, free_port
 from cli.standby_children import StandbyPlan, agent_child, central_child, registry_child
 from cli.supervise import StartError, Supervisor
 from cli.terminal import fail, format_bytes, progress_bar
 from cli.up import start_detached
-from shared.invite_token import InviteTokenError, parse_token
+from shared.invite_token import InviteTokenError
 from shared.kafka import Brokers
 from shared.tls import TlsError, TlsFiles
-from shared.tls.writing import OWNER_ONLY, write_whole
 
 POLL_S = 0.3
 ASK_TIMEOUT_S = 5.0
@@ -66,9 +66,12 @@ def join(
     folder = (home or default_home()).absolute()
     hosts = tuple(host or [socket.getfqdn()])
     try:
-        _keep_token(folder, token)
+        if token:
+            keep_token(folder, token)
+            if not detach:
+                go_on_without_token()
         if detach:
-            start_detached(folder, _without_token(sys.argv[1:]))
+            start_detached(folder, without_token(sys.argv[1:]))
             typer.echo(f"{folder}: a proven hot standby runs")
             return
         with running.hold(folder):
@@ -86,37 +89,15 @@ def join(
                 is_forced=force,
             )
             asyncio.run(_run(plan))
-    except (running.HomeError, PortTaken, StartError, JoinRefused, TlsError) as error:
+    except (
+        running.HomeError, PortTaken, StartError, JoinRefused, TlsError, InviteTokenError
+    ) as error:  # fmt: skip
         fail(str(error))
 
 
 def _default_name() -> str:
     host = socket.gethostname().partition(".")[0]
     return f"central-{host}"[:64]
-
-
-def _keep_token(home: Path, given: str) -> None:
-    """Hand the token to the agent by file: neither arguments nor environment keep a secret."""
-    text = sys.stdin.read() if given == "-" else given
-    if not text:
-        return
-    try:
-        token = parse_token(text)
-    except InviteTokenError as error:
-        raise JoinRefused(str(error)) from error
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_whole(home / "invite", f"{token}\n".encode(), mode=OWNER_ONLY)
-
-
-def _without_token(arguments: Sequence[str]) -> list[str]:
-    """Leave the token out: it is in its file, and a command line is for everybody to read."""
-    kept: list[str] = []
-    for argument in arguments:
-        if kept and kept[-1] == "--token":
-            kept.pop()
-        elif not argument.startswith("--token="):
-            kept.append(argument)
-    return kept
 
 
 async def _run(plan: StandbyPlan) -> None:

@@ -110,6 +110,7 @@ def central_child(
         "data_dir": plan.home / plan.name,
         "http_port": plan.web_port,
         "tls_dir": plan.tls_dir,
+        "download_dir": plan.home / "download",
         "authority_dir": plan.tls_dir,
         "https_host": "0.0.0.0",
         "https_port": plan.https_port,

@@ -146,6 +146,7 @@ def central_children(
             "tls_dir": tls_dir(options.home),
             "authority_dir": tls_dir(options.home),
             "network_file": network_file(options.home),
+            "download_dir": options.home / "download",
         }
         plan = replace(
             service_child(options.home, name, "central", settings, port),

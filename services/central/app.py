@@ -23,9 +23,11 @@ from services.central.body_limit import BodyLimit
 from services.central.collectors.api import collectors_router
 from services.central.collectors.collectors_log import CollectorsLog
 from services.central.config import CentralConfig
+from services.central.download.api import download_router
+from services.central.download.downloads import Downloads
 from services.central.drills.api import drills_router
 from services.central.drills.log import DrillsLog
-from services.central.https import Https, check_https
+from services.central.https import Https, check_https, https_client
 from services.central.join.api import Joining, invites_router
 from services.central.join.machine import https_url, joining_of
 from services.central.join.node_api import node_router
@@ -68,7 +70,6 @@ from shared.settings_events import RetentionSet
 from shared.snapshot_folder import is_complete
 from shared.tasks import end_task
 from shared.this_machine import this_machine
-from shared.tls import TlsFiles, client_context
 from shared.token import configured_token
 from shared.topics import (
     COLLECTORS,
@@ -117,6 +118,7 @@ class Central:
     reports: ThreadPoolExecutor
     retention: Callable[[], RetentionSet]
     joining: Joining | None
+    downloads: Downloads
     token: str | None
 
     def close(self) -> None:
@@ -276,6 +278,7 @@ def open_central(
         metrics=metrics.collectors,
         now_ms=now_ms,
     )
+    downloads = Downloads(config.download_dir)
     live = LiveView(
         app_id=f"{config.name}-live",
         brokers=brokers,
@@ -313,8 +316,11 @@ def open_central(
             urls=lambda: sorted(
                 {member.url for member in roles.role.state.members.values() if member.url}
             ),
+            collectors=collectors.heard_names,
+            install=downloads.install,
             now_ms=now_ms,
         ),
+        downloads=downloads,
         token=token,
     )
 
@@ -358,8 +364,7 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
     app.include_router(state_router(sources))
     app.include_router(collectors_router(central.collectors, now_ms))
     authorized = authorization(central.token)
-    tls_dir = central.config.tls_dir
-    tls = None if tls_dir is None else client_context(TlsFiles.in_directory(tls_dir))
+    tls = https_client(central.config)
     passed_on = to_primary(central.roles.role, tls)
     app.include_router(
         settings_router(
@@ -405,6 +410,7 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
     add_snapshot_problems(app)
     app.include_router(proof_router(central.proof, authorized))
     add_passed_on(app)
+    app.include_router(download_router(central.downloads))
     if central.config.live:
         app.include_router(live_router(central.live, central.subscribers, now_ms))
     app.include_router(health_router(central.health))

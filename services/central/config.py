@@ -6,6 +6,8 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.tls import TlsFiles
+
 
 class CentralConfig(BaseSettings):
     """Settings of one central. Where names and retention come from users, they are events."""
@@ -65,6 +67,20 @@ class CentralConfig(BaseSettings):
         None,
         description="Folder with `ca.pem`, `node.pem` and `node.key` (mode 600) for HTTPS. A "
         "client's certificate is not needed, but verified where one is shown.",
+    )
+    https_certificate: Path | None = Field(
+        None,
+        description="Certificate of your own for HTTPS (PEM, then its chain), shown instead of "
+        "`node.pem`. Invites carry its fingerprint. Needs `https_key` and `tls_dir`, by which "
+        "nodes are still known.",
+    )
+    https_key: Path | None = Field(
+        None, description="Key of `https_certificate` (PEM, without password, mode 600)."
+    )
+    download_dir: Path | None = Field(
+        None,
+        description="Folder of what is served at `/download` beside this release: other packages "
+        "as `wheels/*.whl`; in an image also the release itself.",
     )
     network_file: Path | None = Field(
         None,
@@ -157,7 +173,20 @@ class CentralConfig(BaseSettings):
     def _https_has_certificates(self) -> Self:
         if self.tls_dir is None and (self.https_port, self.network_file) != (None, None):
             raise ValueError("https_port and network_file need tls_dir")
+        own = (self.https_certificate, self.https_key)
+        if own != (None, None) and (None in own or self.tls_dir is None):
+            raise ValueError("https_certificate needs https_key and tls_dir")
         return self
+
+    @property
+    def https_files(self) -> TlsFiles | None:
+        """What HTTPS shows, and by whom it knows nodes; None without HTTPS."""
+        if self.tls_dir is None:
+            return None
+        files = TlsFiles.in_directory(self.tls_dir)
+        if self.https_certificate is None or self.https_key is None:
+            return files
+        return TlsFiles(files.ca, self.https_certificate, self.https_key)
 
     @property
     def registries(self) -> tuple[str, ...]:

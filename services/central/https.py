@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from services.central.config import CentralConfig
 from shared.config import ConfigError
 from shared.http import http_server, listen
 from shared.network import NetworkError, read_network
-from shared.tls import TlsError, TlsFiles
+from shared.tls import TlsError, TlsFiles, https_client_context
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +48,23 @@ def check_https(config: CentralConfig) -> None:
     """Raise ConfigError for certificates that cannot be used."""
     if config.tls_dir is None:
         return
+    setting = "tls_dir"
     try:
+        https_client(config)
+        if config.https_certificate is not None:
+            setting = "https_certificate"
         # Built and dropped: the files are read as for a listener.
-        http_server(FastAPI(), stop_s=0, tls=TlsFiles.in_directory(config.tls_dir))
+        http_server(FastAPI(), stop_s=0, tls=config.https_files)
     except TlsError as error:
-        raise ConfigError(f"setting tls_dir: {error}") from error
+        raise ConfigError(f"setting {setting}: {error}") from error
+
+
+def https_client(config: CentralConfig) -> ssl.SSLContext | None:
+    """Return how other centrals are asked by HTTPS; None without certificates. Raises TlsError."""
+    if config.tls_dir is None:
+        return None
+    # The centrals of one machine show the same certificate.
+    return https_client_context(TlsFiles.in_directory(config.tls_dir), own=config.https_certificate)
 
 
 class Https:
@@ -84,9 +97,9 @@ class Https:
 
     async def run(self) -> None:
         """Open and close listeners as they are wanted, until cancelled."""
-        if self._config.tls_dir is None:
+        tls = self._config.https_files
+        if tls is None:
             return
-        tls = TlsFiles.in_directory(self._config.tls_dir)
         try:
             while True:
                 if self._is_started():

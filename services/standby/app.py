@@ -26,7 +26,6 @@ from services.standby.joining import (
 )
 from services.standby.metrics import PREFIX, StandbyMetrics
 from services.standby.primary import DownloadError
-from services.standby.register import parse_primary
 from services.standby.state_file import StateError, load, save
 from services.standby.steps import StepFailed, StepRefused, Steps
 from shared.backoff import waits
@@ -35,6 +34,7 @@ from shared.health import Health, health_router
 from shared.health_metrics import HealthCollector
 from shared.http import http_server, listen
 from shared.http_metrics import HttpMetrics
+from shared.register import parse_primary
 from shared.tasks import end_task
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from typing import Final
 import httpx
 
 from services.standby.pace import Progress
-from services.standby.problem_detail import detail_of
 from shared.backoff import waits
+from shared.problem_detail import detail_of
 
 SNAPSHOTS: Final = "/api/v1/snapshots"
 TRIES: Final = 12

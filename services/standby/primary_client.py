@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import httpx
 
 from services.standby.preflight import Primary
-from services.standby.problem_detail import detail_of
-from services.standby.register import Address
 from shared.machine import Machine
-from shared.tls import TlsFiles, client_context
+from shared.problem_detail import detail_of
+from shared.register import Address
+from shared.tls import TlsFiles, https_client_context
 
 TIMEOUT_S = 30.0
 
@@ -37,7 +37,7 @@ class PrimaryClient:
         """Build without connecting. token: the cluster's bearer token. Raises TlsError."""
         self._url = address.url
         self._client = httpx.Client(
-            verify=client_context(files),
+            verify=https_client_context(files),
             timeout=TIMEOUT_S,
             trust_env=False,
             headers={"Authorization": f"Bearer {token}"},

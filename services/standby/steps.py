@@ -32,11 +32,11 @@ from services.standby.joining import (
 from services.standby.preflight import Measured, preflight
 from services.standby.primary import DownloadError, Options, Refused, ask, release
 from services.standby.primary_client import PrimaryAway, PrimaryClient
-from services.standby.register import Address, RegisterError, keep, key_and_request, register
 from shared.invite_token import parse_token
 from shared.kafka import Brokers
+from shared.register import Address, RegisterError, keep, key_and_request, register
 from shared.this_machine import this_machine
-from shared.tls import TlsError, TlsFiles, client_context
+from shared.tls import TlsError, TlsFiles, https_client_context
 from shared.tls.writing import OWNER_ONLY, write_whole
 from shared.token import read_token
 
@@ -140,7 +140,9 @@ class Steps:
             raise StepRefused(str(error)) from error
         made = key_and_request(self.tls_dir, config.name, config.all_hosts)
         try:
-            admitted = register(self._primary, token, config.name, made.request_pem)
+            admitted = register(
+                self._primary, token, config.name, made.request_pem, joins_as="standby"
+            )
         except RegisterError as error:
             raise (StepRefused if error.is_final else StepFailed)(str(error)) from error
         given = dict(admitted.given)
@@ -209,7 +211,7 @@ class Steps:
     def _downloading(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
             base_url=self._primary.url,
-            verify=client_context(TlsFiles.in_directory(self.tls_dir)),
+            verify=https_client_context(TlsFiles.in_directory(self.tls_dir)),
             headers={"Authorization": f"Bearer {read_token(self._config.home / 'token')}"},
             timeout=PRIMARY_TIMEOUT_S,
             trust_env=False,

@@ -1,11 +1,17 @@
 """Certificates of our own authority, and the TLS contexts that trust nothing else."""
 
 from shared.tls.authority import Authority, load_authority, make_authority
-from shared.tls.contexts import ClientCertificates, client_context, server_context
+from shared.tls.contexts import (
+    HTTPS_CA,
+    ClientCertificates,
+    client_context,
+    https_client_context,
+    server_context,
+)
 from shared.tls.errors import TlsError
 from shared.tls.files import TlsFiles
-from shared.tls.fingerprint import fingerprint
-from shared.tls.pinned import pinned_certificate, pinned_context, trusting
+from shared.tls.fingerprint import fingerprint, last_certificate
+from shared.tls.pinned import Pinned, pinned, pinned_certificate, pinned_context, trusting
 from shared.tls.request import (
     KeyAndRequest,
     Requested,
@@ -15,17 +21,22 @@ from shared.tls.request import (
 )
 
 __all__ = [
+    "HTTPS_CA",
     "Authority",
     "ClientCertificates",
     "KeyAndRequest",
+    "Pinned",
     "Requested",
     "TlsError",
     "TlsFiles",
     "client_context",
     "fingerprint",
+    "https_client_context",
+    "last_certificate",
     "load_authority",
     "make_authority",
     "new_key_and_request",
+    "pinned",
     "pinned_certificate",
     "pinned_context",
     "read_request",

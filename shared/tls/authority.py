@@ -39,10 +39,20 @@ class Authority:
         """The key itself: for another machine that shall sign as well, and nobody else."""
         return key_to_pem(self.key)
 
-    def sign(self, request_pem: bytes, *, now: datetime, days: int = NODE_DAYS) -> bytes:
+    def sign(
+        self,
+        request_pem: bytes,
+        *,
+        now: datetime,
+        days: int = NODE_DAYS,
+        role: str = "",
+        serves: bool = True,
+    ) -> bytes:
         """Return the certificate (PEM) of a node, for both ends of a connection, for `days` days.
 
-        Raises TlsError for a request that asks for anything but a name, DNS names and addresses.
+        role: what the node is, said as its unit (OU); a request cannot ask for it. serves: False
+        for a node to which nobody connects: it cannot pose as a server. Raises TlsError for a
+        request that asks for anything but a name, DNS names and addresses.
         """
         if not 1 <= days <= NODE_DAYS:
             raise TlsError(f"a certificate holds 1 to {NODE_DAYS} days, not {days}")
@@ -53,7 +63,7 @@ class Authority:
             for host in asked.hosts
         ]
         builder = _builder(
-            subject=_name(asked.name),
+            subject=_name(asked.name, role),
             issuer=self.certificate.subject,
             public_key=asked.public_key,
             signer=self.key.public_key(),
@@ -62,10 +72,8 @@ class Authority:
             until=until,
         )
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        both = x509.ExtendedKeyUsage(
-            [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        )
-        builder = builder.add_extension(both, critical=False)
+        ends = [ExtendedKeyUsageOID.SERVER_AUTH] * serves + [ExtendedKeyUsageOID.CLIENT_AUTH]
+        builder = builder.add_extension(x509.ExtendedKeyUsage(ends), critical=False)
         return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
@@ -143,8 +151,11 @@ def _builder(
     )
 
 
-def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+def _name(common_name: str, unit: str = "") -> x509.Name:
+    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
+    if unit:
+        attributes.append(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit))
+    return x509.Name(attributes)
 
 
 def load_authority(directory: Path) -> Authority:

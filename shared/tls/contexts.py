@@ -1,6 +1,7 @@
 """How a node listens and connects: our authority's certificates at both ends, TLS 1.2 or newer."""
 
 import ssl
+from pathlib import Path
 from typing import Literal
 
 from shared.tls.errors import TlsError
@@ -8,6 +9,8 @@ from shared.tls.files import TlsFiles
 
 ClientCertificates = Literal["none", "optional", "required"]
 MINIMUM = ssl.TLSVersion.TLSv1_2
+HTTPS_CA = "https-ca.pem"
+"""Beside `ca.pem`: whom a client believes by HTTPS as well, where users gave certificates."""
 _VERIFY: dict[ClientCertificates, ssl.VerifyMode] = {
     "none": ssl.CERT_NONE,
     "optional": ssl.CERT_OPTIONAL,
@@ -31,6 +34,26 @@ def client_context(files: TlsFiles) -> ssl.SSLContext:
     Raises TlsError when the files cannot be used.
     """
     return _context(ssl.PROTOCOL_TLS_CLIENT, files)
+
+
+def https_client_context(files: TlsFiles, *, own: Path | None = None) -> ssl.SSLContext:
+    """Return a `client_context` for HTTPS, which believes `https-ca.pem` beside `files.ca` too.
+
+    A server that shows a certificate of the user's own is verified so. Nobody else is: neither
+    Kafka nor who shows a certificate to a server of ours. own: certificates that the servers of
+    this machine show. Raises TlsError when the files cannot be used.
+    """
+    context = client_context(files)
+    for path in (files.ca.with_name(HTTPS_CA), own):
+        if path is None or (path.name == HTTPS_CA and not path.exists()):
+            continue
+        # The certificate of a server ends a chain as well as an authority's.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        try:
+            context.load_verify_locations(path)
+        except (ssl.SSLError, OSError) as error:
+            raise TlsError(f"{path} holds no certificate") from error
+    return context
 
 
 def _context(protocol: int, files: TlsFiles) -> ssl.SSLContext:

@@ -21,6 +21,16 @@ def fingerprint_of_der(der: bytes) -> str:
     return hashlib.sha256(der).hexdigest()
 
 
+def last_certificate(certificate_pem: bytes) -> bytes:
+    """Return the last certificate (PEM) of a chain: who signed it, where its file says so.
+
+    Raises TlsError when there is none.
+    """
+    text = certificate_pem.decode("ascii", errors="replace")
+    last = text[max(0, text.rfind(_BEGIN)) :].encode()
+    return ssl.DER_cert_to_PEM_cert(first_der(last)).encode()
+
+
 def first_der(certificate_pem: bytes) -> bytes:
     """Return the DER of the first certificate in `certificate_pem`. Raises TlsError."""
     text = certificate_pem.decode("ascii", errors="replace")

@@ -9,7 +9,7 @@ import contextlib
 import hmac
 import socket
 import ssl
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.tls.contexts import MINIMUM
 from shared.tls.errors import TlsError
@@ -18,6 +18,13 @@ from shared.tls.fingerprint import fingerprint_of_der
 TIMEOUT_S = 10.0
 _ENCODING_DER = 2
 """`_ssl.ENCODING_DER`, which has no public name."""
+
+
+class Pinned(NamedTuple):
+    """The certificate of a fingerprint, in PEM. is_own: the server's own, whose key it showed."""
+
+    certificate_pem: bytes
+    is_own: bool
 
 
 def pinned_context(
@@ -33,14 +40,20 @@ def pinned_context(
 def pinned_certificate(
     host: str, port: int, fingerprint: str, *, timeout_s: float = TIMEOUT_S
 ) -> bytes:
-    """Return the certificate (PEM) of `fingerprint` out of the chain that the server sends.
+    """Return the certificate of `pinned` alone."""
+    return pinned(host, port, fingerprint, timeout_s=timeout_s).certificate_pem
+
+
+def pinned(host: str, port: int, fingerprint: str, *, timeout_s: float = TIMEOUT_S) -> Pinned:
+    """Return the certificate of `fingerprint` out of the chain that the server sends.
 
     Blocks. Raises TlsError when the server does not answer, or has no such certificate.
     """
     wanted = fingerprint.lower().replace(":", "")
-    for der in _chain(host, port, timeout_s):
+    for place, der in enumerate(_chain(host, port, timeout_s)):
         if hmac.compare_digest(fingerprint_of_der(der).encode(), wanted.encode()):
-            return ssl.DER_cert_to_PEM_cert(der).encode()
+            # Verified or not, a handshake proves the key of the first certificate.
+            return Pinned(ssl.DER_cert_to_PEM_cert(der).encode(), is_own=place == 0)
     raise TlsError(f"{host}:{port} is not the server of that fingerprint: its certificate differs")
 
 

@@ -1,6 +1,8 @@
 """A central by HTTPS, as a process without a broker."""
 
+import contextlib
 import json
+import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +13,15 @@ import pytest
 
 from cli.ports import free_port
 from shared.network import Network, write_network
-from shared.tls import TlsFiles, client_context
+from shared.tls import (
+    TlsError,
+    TlsFiles,
+    client_context,
+    fingerprint,
+    https_client_context,
+    pinned,
+    trusting,
+)
 from tests.central.test_app import ended, start
 from tests.tls_nodes import authority_in, make_node
 from tests.waiting import wait_until
@@ -80,6 +90,37 @@ def test_https_opens_moves_and_closes_while_the_central_runs(
         wait_until(lambda: not answers(files, ports[1]), "it closed")
 
 
+def test_a_certificate_of_the_users_own_is_shown_and_invited_by(
+    tmp_path: Path, files: TlsFiles
+) -> None:
+    own = make_node(authority_in(tmp_path / "company"), tmp_path / "own")
+    port, token = free_port(), "of-the-tests"
+    (tmp_path / "token").write_text(token)
+    (tmp_path / "token").chmod(0o600)
+    with running(
+        tmp_path, https_host="127.0.0.1", https_port=port, https_certificate=own.certificate,
+        https_key=own.key, url=f"https://localhost:{port}", authority_dir=tmp_path / "authority",
+        token_file=tmp_path / "token",
+    ):  # fmt: skip
+        known = fingerprint(own.certificate.read_bytes())
+
+        def is_shown() -> bool:
+            with contextlib.suppress(TlsError):
+                return pinned("localhost", port, known).is_own
+            return False
+
+        wait_until(is_shown, "it shows the certificate of the user's own")
+        # A browser of that company believes it; nodes are still known by our authority.
+        for context in (trusting(own.ca.read_bytes()), both(files, own)):
+            with httpx.Client(verify=context, trust_env=False) as client:
+                assert client.get(f"https://localhost:{port}/health/live").status_code == 200
+        assert not answers(files, port)
+
+
+def both(files: TlsFiles, own: TlsFiles) -> ssl.SSLContext:
+    return https_client_context(files, own=own.certificate)
+
+
 def test_certificates_that_cannot_be_used_are_one_sentence(tmp_path: Path) -> None:
     code, said = ended(start(tmp_path, "--check", tls_dir=tmp_path / "nowhere"))
     assert code == 2
@@ -87,3 +128,21 @@ def test_certificates_that_cannot_be_used_are_one_sentence(tmp_path: Path) -> No
     code, said = ended(start(tmp_path, "--check", https_port=0))
     assert code == 2
     assert "https_port and network_file need tls_dir" in said
+    code, said = ended(start(tmp_path, "--check", https_certificate=tmp_path / "nowhere"))
+    assert (code, "https_certificate needs https_key and tls_dir" in said) == (2, True)
+
+
+def test_a_certificate_and_key_of_ones_own_that_do_not_fit_are_one_sentence(
+    tmp_path: Path, files: TlsFiles
+) -> None:
+    own = make_node(authority_in(tmp_path / "company"), tmp_path / "own")
+
+    code, said = ended(
+        start(
+            tmp_path, "--check", tls_dir=tmp_path / "tls", https_certificate=own.certificate,
+            https_key=files.key,
+        )
+    )  # fmt: skip
+    assert code == 2
+    assert said.startswith("central: setting https_certificate: ")
+    assert "do not fit together" in said

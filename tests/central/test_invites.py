@@ -1,7 +1,7 @@
 """An invite admits one machine, once, for a while."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -26,6 +26,7 @@ def redeem(invites: Sequence[Invite], meant: Invite, **changes: Any) -> Invite:
     given: dict[str, Any] = {
         "invite": meant.invite,
         "secret": SECRET,
+        "joins_as": JoinsAs.STANDBY,
         "node": "central-c",
         "key": "aa" * 32,
         "now_ms": 9_999,
@@ -60,6 +61,21 @@ def test_a_used_invite_admits_the_same_key_only() -> None:
             redeem([USED], USED, **other)
 
 
+@pytest.mark.parametrize(
+    ("invited", "role"),
+    [(JoinsAs.STANDBY, JoinsAs.COLLECTOR), (JoinsAs.COLLECTOR, JoinsAs.STANDBY)],
+)
+def test_an_invite_admits_to_its_own_role_only(invited: JoinsAs, role: JoinsAs) -> None:
+    invite = replace(INVITE, joins_as=invited.value)
+
+    with pytest.raises(InviteRefused, match=f"invites a {invited}, not a {role}: .* {role} invite"):
+        redeem([invite], invite, joins_as=role)
+    # Who does not know the secret is not told what it was for.
+    with pytest.raises(InviteRefused, match="not known here"):
+        redeem([invite], invite, joins_as=role, secret="00" * 24)
+    assert redeem([invite], invite, joins_as=invited).used_by
+
+
 def test_invites_are_forgotten_long_after_they_were_over() -> None:
     assert to_forget([INVITE, USED], 10_000 + KEPT_MS) == []
     assert to_forget([INVITE], 10_001 + KEPT_MS) == [INVITE]
@@ -82,6 +98,7 @@ class Book:
     kept: dict[str, Invite] = field(default_factory=dict)
     now_ms: int = 1_000
     url: str = "https://central.example:8443"
+    collectors: frozenset[str] = frozenset()
 
     def invites(self) -> list[Invite]:
         return list(self.kept.values())
@@ -94,10 +111,10 @@ class Book:
             self.kept[key_of(event)] = event
 
     def client(self, scheme: str = "https") -> httpx.AsyncClient:
-        def sign(name: str, request: bytes) -> Signed:
+        def sign(name: str, request: bytes, joins_as: JoinsAs) -> Signed:
             if b"REQUEST" not in request:
                 raise ValueError("this is no certificate signing request")
-            return Signed(f"certificate of {name}", "authority", request[-2:].hex() * 16)
+            return Signed(f"certificate of {joins_as} {name}", "authority", request[-2:].hex() * 16)
 
         async def authorized(request: Request) -> None:
             if request.headers.get("Authorization") != "Bearer right":
@@ -117,6 +134,8 @@ class Book:
                     sign,
                     lambda joins_as: {"brokers": f"kafka.example:9093 for {joins_as}"},
                     lambda: self.now_ms,
+                    lambda url, joins_as: [f"get {joins_as} from {url}"],
+                    lambda name, joins_as: name in self.collectors,
                 ),
                 authorized=authorized,
                 to_primary=to_primary,
@@ -139,8 +158,10 @@ async def invited(book: Book, **wish: object) -> dict[str, Any]:
         return made
 
 
-async def join(book: Book, token: str, *, key: str = "k1", scheme: str = "https") -> httpx.Response:
-    body = {"token": token, "name": "central-c", "request": f"REQUEST {key}"}
+async def join(
+    book: Book, token: str, *, key: str = "k1", scheme: str = "https", **changes: str
+) -> httpx.Response:
+    body = {"token": token, "name": "central-c", "request": f"REQUEST {key}", **changes}
     async with book.client(scheme) as client:
         return await client.post("/api/v1/join", json=body)
 
@@ -157,13 +178,40 @@ async def test_the_line_to_copy_lets_a_machine_join_once() -> None:
     assert answer.json() == {
         "name": "central-c",
         "joins_as": "standby",
-        "certificate": "certificate of central-c",
+        "certificate": "certificate of standby central-c",
         "ca": "authority",
         "brokers": f"kafka.example:9093 for {JoinsAs.STANDBY}",
     }
     assert (await join(book, token)).status_code == 200
     other = await join(book, token, key="k2")
     assert (other.status_code, "used already" in other.text) == (403, True)
+
+
+async def test_a_collector_is_invited_and_is_no_standby() -> None:
+    book = Book()
+    made = await invited(book, joins_as="collector")
+    assert made["line"].startswith(f"steadflow collector join {book.url} --token sf1.")
+    assert made["install"] == [f"get collector from {book.url}"]
+
+    # Before it said what it joins as, whoever asked was a standby.
+    for wrong in ({}, {"joins_as": "standby"}):
+        answer = await join(book, made["token"], **wrong)
+        assert (answer.status_code, "invites a collector" in answer.text) == (403, True)
+    assert book.invites()[0].used_by == ""
+
+    answer = await join(book, made["token"], joins_as="collector")
+    assert answer.json()["certificate"] == "certificate of collector central-c"
+
+
+async def test_a_name_that_is_taken_uses_nothing_up() -> None:
+    book = Book(collectors=frozenset({"central-c"}))
+    made = await invited(book, joins_as="collector")
+
+    # Without a token nobody is told who is there.
+    assert (await join(book, made["token"][:-1], joins_as="collector")).status_code == 403
+    taken = await join(book, made["token"], joins_as="collector")
+    assert (taken.status_code, "named central-c runs already" in taken.text) == (409, True)
+    assert (await join(book, made["token"], joins_as="collector", name="other")).status_code == 200
 
 
 async def test_no_secret_is_kept_or_listed() -> None:

@@ -49,9 +49,11 @@ CONFIGS: dict[str, type[IngestConfig | RegistryConfig | CentralConfig]] = {
     "registry": RegistryConfig,
     "central": CentralConfig,
 }
-# `steadflow standby` opens what the launcher started, not containers.
+# `steadflow standby` opens what the launcher started, not containers; an image says itself where
+# its release lies.
 OF_THE_LAUNCHER = {
     "STEADFLOW_CENTRAL_AUTHORITY_DIR",
+    "STEADFLOW_CENTRAL_DOWNLOAD_DIR",
     "STEADFLOW_CENTRAL_NETWORK_FILE",
     "STEADFLOW_CENTRAL_TLS_DIR",
 }
@@ -327,7 +329,11 @@ def test_the_image_is_built_from_code_and_lock_alone() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     assert lines[1] == "*"
     assert [line for line in lines if line.startswith("!")] == [
-        "!requirements/central.txt",
+        "!LICENSE",
+        "!README.md",
+        "!pyproject.toml",
+        "!requirements/*.txt",
+        "!cli",
         "!services",
         "!shared",
     ]

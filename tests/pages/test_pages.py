@@ -645,19 +645,24 @@ def test_a_standby_is_invited_and_a_drill_is_run_on_the_failover_page(site: Site
             dialog.get_by_role("button", name="Close").click()
 
         page.goto("/failover")
-        standby = page.get_by_label("Hot standby")
+        standby = page.get_by_label("Other machines")
         expect(standby).to_contain_text("steadflow standby enable --host NAME")
         site.system.run(
             "standby", "enable", "--home", str(home), "--host", "localhost", "--bind", "127.0.0.1",
             "--https-port", str(free_port(row=2)), "--kafka-port", str(free_port()),
         )  # fmt: skip
-        expect(standby).to_contain_text("An invite is one line to run on the other machine")
-        ask("Invite…", "Invite a standby")
-        line = standby.locator(".sf-line code")
+        expect(standby).to_contain_text("Either is one line to run on the other machine")
+        ask("Add collector…", "Add a collector")
+        got, line = standby.locator(".sf-line code").first, standby.locator(".sf-line code").last
+        expect(line).to_contain_text("steadflow collector join https://localhost:")
+        expect(got).to_contain_text("#sha256=")
+        ask("Add hot standby…", "Invite a standby")
         expect(line).to_contain_text("steadflow standby join https://localhost:")
-        page.get_by_role("button", name="Copy").click()
+        page.get_by_role("button", name="Copy").last.click()
         assert page.evaluate("navigator.clipboard.readText()") == line.inner_text()
         invites = page.get_by_role("table", name="Invites")
+        expect(invites.locator("tbody tr")).to_have_count(2)
+        ask("Take back…", "Take back")
         expect(invites.locator("tbody tr")).to_have_count(1)
         ask("Take back…", "Take back")
         expect(invites.locator("tbody tr")).to_have_count(0)

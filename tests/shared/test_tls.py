@@ -7,14 +7,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from shared.tls import (
+    HTTPS_CA,
     Authority,
     TlsError,
     TlsFiles,
     client_context,
     fingerprint,
+    https_client_context,
+    last_certificate,
     make_authority,
+    new_key_and_request,
     pinned_certificate,
     pinned_context,
     server_context,
@@ -161,6 +166,52 @@ def test_a_server_is_found_by_its_own_fingerprint(authority: Authority, tmp_path
         refusal(r"(?i)verify failed"),
     ):
         greet(context, port)
+
+
+def test_a_role_is_what_the_authority_says_and_who_serves_nobody_is_no_server(
+    authority: Authority, tmp_path: Path
+) -> None:
+    made = new_key_and_request("collector-2", ["localhost"])
+    now = datetime.now(UTC)
+    signed = authority.sign(made.request_pem, now=now, role="collector", serves=False)
+    files = write_node(tmp_path / "c", made.key_pem, signed, authority.certificate_pem)
+    node = make_node(authority, tmp_path / "a")
+
+    subject = x509.load_pem_x509_certificate(signed).subject
+    assert subject.rfc4514_string() == "OU=collector,CN=collector-2"
+    with listening(server_context(node, client_certificates="required")) as port:
+        assert greet(client_context(files), port) == "collector-2"
+    with (
+        listening(server_context(files, client_certificates="none")) as port,
+        pytest.raises(ssl.SSLCertVerificationError, match="purpose"),
+    ):
+        greet(client_context(node), port)
+
+
+def test_a_users_own_certificate_is_believed_by_https_alone(
+    authority: Authority, tmp_path: Path
+) -> None:
+    files = make_node(authority, tmp_path / "a")
+    company = authority_in(tmp_path / "company")
+    own = make_node(company, tmp_path / "own")
+    shown = TlsFiles(files.ca, own.certificate, own.key)
+    (tmp_path / "a" / HTTPS_CA).write_bytes(last_certificate(own.certificate.read_bytes()))
+
+    with listening(server_context(shown, client_certificates="required")) as port:
+        assert greet(https_client_context(files), port) == "node"
+        with pytest.raises(ssl.SSLCertVerificationError):
+            greet(client_context(files), port)
+        # Who has a certificate of that company is no node.
+        with refusal(r"(?i)unknown|alert|reset|eof"):
+            greet(client_context(TlsFiles(company_ca(tmp_path), own.certificate, own.key)), port)
+    for damaged in (b"", b"no certificate"):
+        (tmp_path / "a" / HTTPS_CA).write_bytes(damaged)
+        with pytest.raises(TlsError, match="holds no certificate"):
+            https_client_context(files)
+
+
+def company_ca(tmp_path: Path) -> Path:
+    return tmp_path / "own" / "ca.pem"
 
 
 def test_a_wrong_fingerprint_is_refused(authority: Authority, tmp_path: Path) -> None:

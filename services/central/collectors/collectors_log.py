@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from services.central.collectors.listing import Heard, Listing
+from services.central.collectors.listing import Heard, Listing, silent
 from services.central.collectors.metrics import CollectorsMetrics
 from shared.collectors import CollectorRecordError, decode_collector
 from shared.follow import Follower
@@ -41,6 +41,11 @@ class CollectorsLog:
     def known(self) -> list[Heard]:
         """Return every worker that was heard within a week, by name."""
         return self._listing.at(self._now_ms())
+
+    def heard_names(self) -> set[str]:
+        """Return the names of the collectors that are heard now."""
+        now_ms = self._now_ms()
+        return {each.record.collector for each in self.known() if not silent(each, now_ms)}
 
     def _count(self, *, is_silent: bool) -> int:
         return self._listing.count(self._now_ms(), is_silent=is_silent)

@@ -17,6 +17,7 @@ from services.central.join.invites import (
     VALID_S_MAX,
     InviteRefused,
     JoinsAs,
+    command_of,
     redeemed,
     standing_of,
     to_forget,
@@ -25,7 +26,6 @@ from shared.invite_token import InviteToken, InviteTokenError, hash_secret, pars
 from shared.settings_events import Invite, SettingRemoved, SettingsEvent, invite_key
 
 Check = Callable[[Request], Awaitable[None]]
-COMMANDS = {JoinsAs.STANDBY: "standby", JoinsAs.COLLECTOR: "collector"}
 REQUEST_BYTES_MAX = 8192
 
 
@@ -40,11 +40,12 @@ class NewInvite(BaseModel):
 
 
 class Join(BaseModel):
-    """A token, who joins with it, and its certificate signing request (PEM)."""
+    """A token, who joins with it and as what, and its certificate signing request (PEM)."""
 
     model_config = ConfigDict(extra="forbid")
     token: str = Field(max_length=200)
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    joins_as: JoinsAs = JoinsAs.STANDBY
     request: str = Field(max_length=REQUEST_BYTES_MAX)
 
 
@@ -62,15 +63,19 @@ class Joining:
     """What a central knows about joining.
 
     url: where this central answers over HTTPS; empty while failover is not enabled.
-    fingerprint: of the authority. sign: makes a certificate of a request for a node of a name;
-    raises ValueError with one sentence. given: what a machine that joined as this is told.
+    fingerprint: of what others can verify that by. sign: makes a certificate of a request, for a
+    node of a name and role; raises ValueError with one sentence. given: what a machine that joined
+    as this is told. install: lines that get the release there, from that url; blocking.
+    is_taken: whether somebody else goes by that name in that role.
     """
 
     url: Callable[[], str]
     fingerprint: Callable[[], str]
-    sign: Callable[[str, bytes], Signed]
+    sign: Callable[[str, bytes, JoinsAs], Signed]
     given: Callable[[JoinsAs], Json]
     now_ms: Callable[[], int]
+    install: Callable[[str, JoinsAs], Sequence[str]] = lambda url, joins_as: ()
+    is_taken: Callable[[str, JoinsAs], bool] = lambda name, joins_as: False
 
 
 def invites_router(
@@ -99,6 +104,7 @@ def invites_router(
                 HTTPStatus.CONFLICT,
                 "other machines cannot reach this one yet: run `steadflow standby enable` here",
             )
+        install = await asyncio.to_thread(joining.install, url, body.joins_as)
         now_ms = joining.now_ms()
         token = InviteToken(secrets.token_hex(8), secrets.token_hex(24), joining.fingerprint())
         made = Invite(
@@ -111,8 +117,9 @@ def invites_router(
         await change(made)
         for old in to_forget(await asyncio.to_thread(invites), now_ms):
             await change(SettingRemoved(invite_key(old.invite)))
-        line = f"steadflow {COMMANDS[body.joins_as]} join {url} --token {token}"
-        return {**_shown(made, now_ms), "token": str(token), "line": line}
+        line = f"{command_of(body.joins_as)} join {url} --token {token}"
+        shown = _shown(made, now_ms)
+        return {**shown, "token": str(token), "install": list(install), "line": line}
 
     @router.get("/invites", summary="All invites", dependencies=[Depends(authorized)])
     async def listed() -> Json:
@@ -137,7 +144,9 @@ def invites_router(
         except InviteTokenError as error:
             raise HTTPException(HTTPStatus.FORBIDDEN, str(error)) from error
         try:
-            signed = await asyncio.to_thread(joining.sign, body.name, body.request.encode())
+            signed = await asyncio.to_thread(
+                joining.sign, body.name, body.request.encode(), body.joins_as
+            )
         except ValueError as error:
             raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
         # Two machines with one token must not both read it as unused.
@@ -147,12 +156,18 @@ def invites_router(
                     await asyncio.to_thread(invites),
                     invite=token.invite,
                     secret=token.secret,
+                    joins_as=body.joins_as,
                     node=body.name,
                     key=signed.key,
                     now_ms=joining.now_ms(),
                 )
             except InviteRefused as error:
                 raise HTTPException(HTTPStatus.FORBIDDEN, str(error)) from error
+            if joining.is_taken(body.name, body.joins_as):
+                raise HTTPException(
+                    HTTPStatus.CONFLICT,
+                    f"a {body.joins_as} named {body.name} runs already: choose another by --name",
+                )
             await change(used)
         return {
             "name": body.name,

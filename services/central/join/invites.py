@@ -19,14 +19,28 @@ class JoinsAs(StrEnum):
     COLLECTOR = "collector"
 
 
+def command_of(joins_as: JoinsAs) -> str:
+    """Return the command whose `invite` and `join` are of that role."""
+    return f"steadflow {joins_as}"
+
+
 class InviteRefused(Exception):
     """The token admits nobody; the text is one sentence that tells no secret."""
 
 
 def redeemed(
-    invites: Iterable[Invite], *, invite: str, secret: str, node: str, key: str, now_ms: int
+    invites: Iterable[Invite],
+    *,
+    invite: str,
+    secret: str,
+    joins_as: JoinsAs,
+    node: str,
+    key: str,
+    now_ms: int,
 ) -> Invite:
-    """Return the invite as used by `node` at `now_ms`. Raises InviteRefused.
+    """Return the invite as used by `node` to join as `joins_as`, at `now_ms`.
+
+    Raises InviteRefused; nothing is used up then.
 
     key: hash of the node's public key. Who holds that key may use the invite again: the first
     answer may not have arrived.
@@ -35,7 +49,12 @@ def redeemed(
     if found is None or not is_secret_of(secret, found.secret_hash):
         # One sentence for both: which ids exist is nobody's business.
         raise InviteRefused(
-            "this token is not known here: make a new one with `steadflow standby invite`"
+            f"this token is not known here: make a new one with `{command_of(joins_as)} invite`"
+        )
+    if found.joins_as != joins_as:
+        raise InviteRefused(
+            f"this token invites a {found.joins_as}, not a {joins_as}: "
+            f"make another with `{command_of(joins_as)} invite`"
         )
     if found.used_by and (found.used_by, found.used_key) != (node, key):
         raise InviteRefused("this token was used already: each admits one machine")

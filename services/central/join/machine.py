@@ -1,7 +1,7 @@
 """This machine as others join it: its name for them, its authority, and what they are told."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from services.central.answers import Json
@@ -11,7 +11,8 @@ from services.central.join.invites import JoinsAs
 from services.central.join.signing import signer
 from shared.config import ConfigError
 from shared.network import Network, NetworkError, read_network
-from shared.tls import Authority, TlsError, fingerprint, load_authority
+from shared.tls import Authority, TlsError, fingerprint, last_certificate, load_authority
+from shared.tls.files import read_pem
 
 log = logging.getLogger(__name__)
 
@@ -51,35 +52,48 @@ def joining_of(
     *,
     token: str | None,
     urls: Callable[[], list[str]],
+    collectors: Callable[[], Collection[str]],
+    install: Callable[[str, JoinsAs], Sequence[str]],
     now_ms: Callable[[], int],
 ) -> Joining | None:
     """Return how machines join through this central; None where it has no authority.
 
-    token: of the cluster, which a node that joined gets too. urls: of all centrals. Raises
-    ConfigError.
+    token: of the cluster, which a standby gets too. urls: of all centrals. collectors: names of
+    those that are heard. install: as of `Joining`. Raises ConfigError.
     """
     if config.authority_dir is None or token is None:
         return None
     authority = _load(config.authority_dir)
 
     def given(joins_as: JoinsAs) -> Json:
-        told: Json = {
-            "token": token,
-            "brokers": brokers_for_others(config),
-            "centrals": urls(),
-            "export_address": config.export_address,
-        }
+        told: Json = {"brokers": brokers_for_others(config), "centrals": urls()}
+        if config.https_certificate is not None:
+            told["https_ca"] = last_certificate(read_pem(config.https_certificate)).decode()
         if joins_as is JoinsAs.STANDBY:
-            # Once it is the primary it invites and signs in its turn.
-            told["authority_key"] = authority.key_pem.decode()
+            # Once it is the primary it invites and signs in its turn. Who has the token can invite
+            # a standby, so nobody else gets it either.
+            told |= {
+                "token": token,
+                "authority_key": authority.key_pem.decode(),
+                "export_address": config.export_address,
+            }
         return told
+
+    def shown() -> str:
+        own = config.https_certificate
+        return fingerprint(authority.certificate_pem if own is None else read_pem(own))
+
+    def is_taken(name: str, joins_as: JoinsAs) -> bool:
+        return joins_as is JoinsAs.COLLECTOR and name in collectors()
 
     return Joining(
         url=lambda: https_url(config),
-        fingerprint=lambda: fingerprint(authority.certificate_pem),
+        fingerprint=shown,
         sign=signer(authority, now_ms),
         given=given,
         now_ms=now_ms,
+        install=install,
+        is_taken=is_taken,
     )
 
 

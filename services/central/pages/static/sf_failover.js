@@ -38,23 +38,26 @@ export default {
         <p v-if="!model.nodes.length" class="sf-empty">No node is heard</p>
       </section>
 
-      <section class="sf-panel" aria-label="Hot standby">
-        <header class="sf-panel-head"><h2>Add a hot standby</h2><span class="sf-grow"></span>
+      <section class="sf-panel" aria-label="Other machines">
+        <header class="sf-panel-head"><h2>Add another machine</h2><span class="sf-grow"></span>
           <template v-if="!model.enable">
             <button type="button" class="sf-button" @click="ask('invites')">{{ invites ? 'Show again…' : 'Show invites…' }}</button>
-            <button type="button" class="sf-button sf-strong" @click="ask('invite')">Invite…</button></template>
+            <button type="button" class="sf-button" @click="ask('invite_collector')">Add collector…</button>
+            <button type="button" class="sf-button sf-strong" @click="ask('invite')">Add hot standby…</button></template>
         </header>
         <div class="sf-text">
           <template v-if="model.enable">
             <p>Others cannot reach this machine yet. <b>Enable</b> opens its Kafka and HTTPS to them, by TLS; exporters, collectors and centrals go on. Run this here, with the name or address by which others reach this machine:</p>
             <div class="sf-line"><code>{{ model.enable }}</code><button type="button" class="sf-button" @click="copy(model.enable)">{{ copied === model.enable ? 'Copied' : 'Copy' }}</button></div>
-            <p class="sf-quiet">Then <b>Invite</b> appears here, with one line for the other machine.</p>
+            <p class="sf-quiet">Then <b>Add hot standby</b> and <b>Add collector</b> appear here: both are one line for the other machine, and both need this.</p>
           </template>
           <template v-else-if="made">
-            <p>On the other machine get the same release, <b>{{ model.release }}</b> (a clone of it and <code>make setup</code>, or the image), and run this one line there. It works once, until {{ time(made.until) }}, and is shown only now:</p>
+            <p>The machine that becomes a {{ made.role }} needs the same release, <b>{{ model.release }}</b>: the image, a clone and <code>make setup</code>{{ made.install.length ? ', or these lines. They take it from here and name its hash; packages of others come from that machine’s own mirror:' : '.' }}</p>
+            <div v-if="made.install.length" class="sf-line"><code>{{ made.install.join('\n') }}</code><button type="button" class="sf-button" @click="copy(made.install.join('\n'))">{{ copied === made.install.join('\n') ? 'Copied' : 'Copy' }}</button></div>
+            <p>Then run this one line there. It works once, until {{ time(made.until) }}, and is shown only now:</p>
             <div class="sf-line"><code>{{ made.line }}</code><button type="button" class="sf-button" @click="copy(made.line)">{{ copied === made.line ? 'Copied' : 'Copy' }}</button></div>
           </template>
-          <p v-else>Others reach this machine at <code>{{ model.joining_url }}</code>. An invite is one line to run on the other machine; it works once, for an hour.</p>
+          <p v-else>Others reach this machine at <code>{{ model.joining_url }}</code>. A <b>hot standby</b> counts as this one does and takes over when it dies; a <b>collector</b> receives flows near their exporters and spools them while it reaches nobody. Either is one line to run on the other machine; it works once, for an hour.</p>
           <p v-if="trouble" class="sf-wrong" role="alert">{{ trouble }}</p>
         </div>
         <div v-if="invites" class="sf-plain-box"><table class="sf-plain" aria-label="Invites">
@@ -136,9 +139,13 @@ export default {
     },
     // What a change was answered; the token is used for the list that follows it, and kept nowhere.
     async hear({ what, told, token }) {
-      if (!["invite", "invites", "take_back"].includes(what)) return;
+      const is_new = what === "invite" || what === "invite_collector";
+      if (!is_new && !["invites", "take_back"].includes(what)) return;
       this.trouble = "";
-      if (what === "invite") this.made = { line: told.line, until: Date.parse(told.expires_at) };
+      if (is_new) {
+        const role = told.joins_as === "standby" ? "hot standby" : told.joins_as;
+        this.made = { role, line: told.line, install: told.install || [], until: Date.parse(told.expires_at) };
+      }
       if (what === "invites") {
         this.invites = told.rows;
         return;
@@ -148,8 +155,8 @@ export default {
         if (!answer.ok) throw new Error();
         // The primary answered; this central may not have read of it yet.
         const rows = (await answer.json()).rows.filter((row) => row.invite !== told.invite);
-        const { line, token: secret, ...made } = told;
-        this.invites = what === "invite" ? [made, ...rows] : rows;
+        const { line, install, token: secret, ...made } = told;
+        this.invites = is_new ? [made, ...rows] : rows;
       } catch {
         this.trouble = "The list of invites could not be read.";
       }

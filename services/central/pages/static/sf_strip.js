@@ -26,6 +26,10 @@ const ACTIONS = {
     title: "Invite a standby", path: "/api/v1/invites", body: { joins_as: "standby", valid_s: 3600 }, said: () => "",
     text: "Makes one line that lets one machine join, once, within an hour. Whoever has it becomes part of this cluster.",
   },
+  invite_collector: {
+    title: "Add a collector", path: "/api/v1/invites", body: { joins_as: "collector", valid_s: 3600 }, said: () => "",
+    text: "Makes one line that lets one machine join as a collector, once, within an hour. Whoever has it can send flows into this cluster.",
+  },
   invites: { title: "Show invites", path: "/api/v1/invites", method: "GET", said: () => "", text: "Who was invited, and who came." },
   take_back: { title: "Take back", path: "/api/v1/invites/", method: "DELETE", said: () => "", text: "The line of this invite lets nobody join any more." },
 };

@@ -9,17 +9,19 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from services.standby.problem_detail import detail_of
 from shared.invite_token import InviteToken
+from shared.problem_detail import detail_of
 from shared.tls import (
+    HTTPS_CA,
     KeyAndRequest,
     TlsError,
     fingerprint,
     new_key_and_request,
-    pinned_context,
+    pinned,
+    trusting,
     write_node,
 )
-from shared.tls.writing import OWNER_ONLY, write_whole
+from shared.tls.writing import FOR_ALL, OWNER_ONLY, write_whole
 
 TIMEOUT_S = 30.0
 HTTPS_PORT = 443
@@ -49,13 +51,17 @@ class Address(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What the primary gave. joins_as: `standby` or `collector`. given: the rest, as JSON."""
+    """What the primary gave. joins_as: `standby` or `collector`. given: the rest, as JSON.
+
+    https_ca_pem: whom to believe by HTTPS beside the authority; empty for nobody.
+    """
 
     name: str
     joins_as: str
     certificate_pem: bytes
     ca_pem: bytes
     given: Mapping[str, Any]
+    https_ca_pem: bytes = b""
 
 
 def parse_primary(text: str) -> Address:
@@ -87,14 +93,21 @@ def key_and_request(directory: Path, name: str, hosts: Sequence[str]) -> KeyAndR
     return made
 
 
-def register(primary: Address, token: InviteToken, name: str, request_pem: bytes) -> Admitted:
-    """Ask the primary to admit this node. Blocking. Raises RegisterError."""
+def register(
+    primary: Address, token: InviteToken, name: str, request_pem: bytes, *, joins_as: str
+) -> Admitted:
+    """Ask the primary to admit this node as `joins_as`. Blocking. Raises RegisterError."""
     try:
-        context = pinned_context(primary.host, primary.port, token.fingerprint)
+        server = pinned(primary.host, primary.port, token.fingerprint)
     except TlsError as error:
         raise RegisterError(str(error), is_final="fingerprint" in str(error)) from error
-    body = {"token": str(token), "name": name, "request": request_pem.decode()}
-    answer = _post(context, f"{primary.url}/api/v1/join", body)
+    body = {
+        "token": str(token),
+        "name": name,
+        "joins_as": joins_as,
+        "request": request_pem.decode(),
+    }
+    answer = _post(trusting(server.certificate_pem), f"{primary.url}/api/v1/join", body)
     if answer.status_code != httpx.codes.OK:
         is_final = answer.status_code in (400, 403, 409)
         said = detail_of(answer) or f"status {answer.status_code}"
@@ -108,18 +121,30 @@ def register(primary: Address, token: InviteToken, name: str, request_pem: bytes
             str(content.pop("certificate")).encode(),
             ca_pem,
             content,
+            str(content.pop("https_ca", "")).encode(),
         )
-        is_pinned = fingerprint(ca_pem) == token.fingerprint
+        # A server with a certificate of the user's own was believed itself, so it may name its
+        # authority; one that only has a certificate of the authority may name no other.
+        is_believed = server.is_own or fingerprint(ca_pem) == token.fingerprint
     except (ValueError, KeyError, TypeError, TlsError) as error:
         raise RegisterError("the primary's answer is not whole", is_final=False) from error
-    if not is_pinned:
+    if not is_believed:
         raise RegisterError("the primary gave another authority than the token's", is_final=True)
+    if admitted.joins_as != joins_as:
+        raise RegisterError(f"the primary admitted a {admitted.joins_as}", is_final=True)
     return admitted
 
 
 def keep(directory: Path, made: KeyAndRequest, admitted: Admitted) -> None:
     """Write what makes this machine a node: key, certificate, authority. Raises TlsError."""
+    if admitted.https_ca_pem:
+        write_whole(directory / HTTPS_CA, admitted.https_ca_pem, mode=FOR_ALL)
     write_node(directory, made.key_pem, admitted.certificate_pem, admitted.ca_pem)
+    forget_request(directory)
+
+
+def forget_request(directory: Path) -> None:
+    """Remove the key and request of a join that is over."""
     for name in ("joining.key", "joining.csr"):
         (directory / name).unlink(missing_ok=True)
 

@@ -1,17 +1,22 @@
 """A machine registers over real HTTPS, and believes the fingerprint in its token alone."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
+from services.central.join.invites import JoinsAs
 from services.central.join.signing import signer
-from services.standby.register import (
+from shared.http import http_server, listen
+from shared.invite_token import InviteToken
+from shared.register import (
     Address,
     Admitted,
     RegisterError,
@@ -20,9 +25,15 @@ from services.standby.register import (
     parse_primary,
     register,
 )
-from shared.http import http_server, listen
-from shared.invite_token import InviteToken
-from shared.tls import Authority, TlsFiles, client_context, fingerprint
+from shared.tls import (
+    Authority,
+    TlsFiles,
+    client_context,
+    fingerprint,
+    https_client_context,
+    server_context,
+)
+from shared.tls.fingerprint import first_der
 from tests.tls_nodes import authority_in, make_node
 
 DEADLINE_S = 60.0
@@ -38,14 +49,14 @@ def token_of(authority: Authority) -> InviteToken:
     return InviteToken("00" * 8, "5e" * 24, fingerprint(authority.certificate_pem))
 
 
-def admits(authority: Authority) -> Answer:
+def admits(authority: Authority, now_ms: int = 1_800_000_000_000) -> Answer:
     def answer(body: dict[str, str]) -> tuple[int, dict[str, object]]:
-        signed = signer(authority, lambda: 1_800_000_000_000)(
-            body["name"], body["request"].encode()
+        signed = signer(authority, lambda: now_ms)(
+            body["name"], body["request"].encode(), JoinsAs(body["joins_as"])
         )
         return 200, {
             "name": body["name"],
-            "joins_as": "standby",
+            "joins_as": body["joins_as"],
             "certificate": signed.certificate_pem,
             "ca": signed.ca_pem,
             "token": "of the cluster",
@@ -76,9 +87,11 @@ async def primary(files: TlsFiles, answer: Answer) -> AsyncIterator[Address]:
             await task
 
 
-async def ask(at: Address, token: InviteToken, folder: Path, name: str = "central-c") -> Admitted:
+async def ask(
+    at: Address, token: InviteToken, folder: Path, name: str = "central-c", role: str = "standby"
+) -> Admitted:
     made = key_and_request(folder, name, ["127.0.0.1"])
-    return await asyncio.to_thread(register, at, token, name, made.request_pem)
+    return await asyncio.to_thread(register, at, token, name, made.request_pem, joins_as=role)
 
 
 async def test_what_the_primary_gives_makes_a_node(authority: Authority, tmp_path: Path) -> None:
@@ -124,6 +137,45 @@ async def test_an_answer_with_another_authority_is_refused(
             await ask(at, token_of(authority), tmp_path / "c")
 
 
+async def test_a_certificate_of_the_users_own_is_believed_itself_and_names_its_authority(
+    authority: Authority, tmp_path: Path
+) -> None:
+    company = authority_in(tmp_path / "company")
+    own = make_node(company, tmp_path / "own", "localhost")
+    shown = TlsFiles(make_node(authority, tmp_path / "a").ca, own.certificate, own.key)
+    token = replace(token_of(authority), fingerprint=fingerprint(own.certificate.read_bytes()))
+
+    def answer(body: dict[str, str]) -> tuple[int, dict[str, object]]:
+        status, content = admits(authority, time.time_ns() // 1_000_000)(body)
+        return status, content | {"https_ca": company.certificate_pem.decode()}
+
+    folder = tmp_path / "c"
+    async with primary(shown, answer) as at:
+        keep(folder, key_and_request(folder, "c", ["127.0.0.1"]), await ask(at, token, folder, "c"))
+        files = TlsFiles.in_directory(folder)
+        async with httpx.AsyncClient(verify=https_client_context(files), trust_env=False) as client:
+            assert (await client.get(f"{at.url}/docs")).status_code == 200
+        # Kafka and who shows us a certificate are believed by our authority alone.
+        for context in (client_context(files), server_context(files, client_certificates="none")):
+            assert context.get_ca_certs(binary_form=True) == [first_der(authority.certificate_pem)]
+
+    # Another server of that company is not the one of the fingerprint.
+    other = make_node(company, tmp_path / "other", "localhost")
+    async with primary(TlsFiles(shown.ca, other.certificate, other.key), answer) as at:
+        with pytest.raises(RegisterError, match="not the server of that fingerprint"):
+            await ask(at, token, tmp_path / "d")
+
+
+async def test_an_admission_to_another_role_is_none(authority: Authority, tmp_path: Path) -> None:
+    def answer(body: dict[str, str]) -> tuple[int, dict[str, object]]:
+        status, content = admits(authority)(body)
+        return status, content | {"joins_as": "standby"}
+
+    async with primary(make_node(authority, tmp_path / "a"), answer) as at:
+        with pytest.raises(RegisterError, match="admitted a standby"):
+            await ask(at, token_of(authority), tmp_path / "c", role="collector")
+
+
 @pytest.mark.parametrize(
     ("status", "is_final"), [(403, True), (400, True), (503, False), (502, False)]
 )
@@ -152,7 +204,7 @@ def test_a_request_of_another_name_is_not_signed(authority: Authority, tmp_path:
     made = key_and_request(tmp_path, "central-c", ["127.0.0.1"])
 
     with pytest.raises(ValueError, match="of central-c, not of central-a"):
-        signer(authority, lambda: 1_800_000_000_000)("central-a", made.request_pem)
+        signer(authority, lambda: 1_800_000_000_000)("central-a", made.request_pem, JoinsAs.STANDBY)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,103 @@
+"""What makes a machine a collector of a system: asked for once, then kept in its home."""
+
+import json
+import socket
+from pathlib import Path
+from typing import NamedTuple
+
+from cli.invite_file import invite_file
+from shared.invite_token import InviteTokenError, parse_token
+from shared.register import (
+    Address,
+    RegisterError,
+    forget_request,
+    keep,
+    key_and_request,
+    register,
+)
+from shared.tls import KeyAndRequest, TlsError, TlsFiles, new_key_and_request, read_request
+from shared.tls.writing import OWNER_ONLY, write_whole
+
+ROLE = "collector"
+
+
+class JoinRefused(Exception):
+    """This machine does not become a collector as it is; the text is one sentence."""
+
+
+class Admission(NamedTuple):
+    """What was given. brokers: reached by TLS, `host:port` with commas between."""
+
+    name: str
+    brokers: str
+
+
+def tls_dir(home: Path) -> Path:
+    """Return the folder of this collector's certificate."""
+    return home / "tls"
+
+
+def admission_of(home: Path) -> Admission | None:
+    """Return what was given before; None for a machine that did not join. Raises JoinRefused."""
+    file = home / "given.json"
+    if (home / "join.json").exists() or (tls_dir(home) / "ca.key").exists():
+        raise JoinRefused(f"{home} belongs to a central: choose another folder with --home")
+    if not file.exists() or not TlsFiles.in_directory(tls_dir(home)).certificate.exists():
+        return None
+    try:
+        content = json.loads(file.read_text())
+        return Admission(str(content["name"]), str(content["brokers"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise JoinRefused(f"{file} cannot be read: empty {home} and join anew") from error
+
+
+def admit(home: Path, primary: Address, name: str, hosts: list[str]) -> Admission:
+    """Have the primary admit this machine by the token in its file. Blocks.
+
+    Raises JoinRefused: then the machine is as before, and the token is kept only where trying again
+    may help. Raises TlsError where nothing can be written.
+    """
+    folder, file = tls_dir(home), invite_file(home)
+    try:
+        token = parse_token(file.read_text())
+    except FileNotFoundError as error:
+        raise JoinRefused(
+            "this machine did not join yet: it needs --token, from `steadflow collector invite` "
+            "on the primary"
+        ) from error
+    except (OSError, InviteTokenError) as error:
+        raise JoinRefused(f"{file}: {error}") from error
+    made = _request(folder, name, hosts)
+    try:
+        admitted = register(primary, token, name, made.request_pem, joins_as=ROLE)
+        found = Admission(admitted.name, str(admitted.given["brokers"]))
+    except RegisterError as error:
+        if not error.is_final:
+            raise JoinRefused(f"{error}; run it again, the token is kept") from error
+        file.unlink()
+        forget_request(folder)
+        raise JoinRefused(str(error)) from error
+    write_whole(home / "given.json", json.dumps(found._asdict()).encode(), mode=OWNER_ONLY)
+    # Last: what is there with the certificate is all there.
+    keep(folder, made, admitted)
+    file.unlink()
+    return found
+
+
+def _request(folder: Path, name: str, hosts: list[str]) -> KeyAndRequest:
+    """Return the request of before, unless it was for another name."""
+    made = key_and_request(folder, name, hosts)
+    if read_request(made.request_pem).name == name:
+        return made
+    forget_request(folder)
+    return key_and_request(folder, name, hosts)
+
+
+def own_hosts() -> list[str]:
+    """Return what the certificate says of where this machine is; nobody connects to it."""
+    name = socket.gethostname()
+    try:
+        new_key_and_request(ROLE, [name])
+    except TlsError:
+        return ["localhost"]
+    return [name]
