@@ -115,9 +115,7 @@ def _is_open(facts: Mapping[str, Any] | None, network: Network, tls: TlsFiles) -
         return False
     if facts["broker"]["pid"] is not None and not _answers(network, network.kafka_port, tls):
         return False
-    return all(
-        _answers(network, port, tls, or_own=True) for port in network.https_ports.values()
-    )
+    return all(_answers(network, port, tls, or_own=True) for port in network.https_ports.values())
 
 
 def _answers(network: Network, port: int, tls: TlsFiles, *, or_own: bool = False) -> bool:

@@ -25,11 +25,14 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel_names: list[str]) -> None:
     top = {name.split("/")[0] for name in wheel_names}
-    assert {name for name in top if not name.endswith(".dist-info")} == {
+    assert {name for name in top if not name.endswith((".dist-info", ".data"))} == {
         "cli",
         "services",
         "shared",
     }
+    beside = {name.partition(".data/data/")[2] for name in wheel_names if ".data/" in name}
+    locks = ("central", "cli", "ingest", "registry", "standby")
+    assert beside == {f"share/steadflow/requirements/{name}.txt" for name in locks}
 
 
 def test_the_wheel_holds_what_is_no_python(wheel_names: list[str]) -> None:

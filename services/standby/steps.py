@@ -34,7 +34,14 @@ from services.standby.primary import DownloadError, Options, Refused, ask, relea
 from services.standby.primary_client import PrimaryAway, PrimaryClient
 from shared.invite_token import parse_token
 from shared.kafka import Brokers
-from shared.register import Address, RegisterError, keep, key_and_request, register
+from shared.register import (
+    Address,
+    RegisterError,
+    forget_request,
+    keep,
+    key_and_request,
+    register,
+)
 from shared.this_machine import this_machine
 from shared.tls import TlsError, TlsFiles, https_client_context
 from shared.tls.writing import OWNER_ONLY, write_whole
@@ -144,7 +151,11 @@ class Steps:
                 self._primary, token, config.name, made.request_pem, joins_as="standby"
             )
         except RegisterError as error:
-            raise (StepRefused if error.is_final else StepFailed)(str(error)) from error
+            if not error.is_final:
+                raise StepFailed(str(error)) from error
+            config.invite_file.unlink(missing_ok=True)
+            forget_request(self.tls_dir)
+            raise StepRefused(str(error)) from error
         given = dict(admitted.given)
         if "authority_key" in given:
             key_pem = str(given.pop("authority_key")).encode()

@@ -1,19 +1,22 @@
-"""One line on a second machine, and it is a proven hot standby; nothing was stopped for it."""
+"""One line on another machine, and it is a proven hot standby or a collector; nothing stops."""
 
 import json
+import os
+import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
-from cli.ports import free_port
+from cli.ports import free_port, free_udp_port
 from cli.status import gather
 from shared.token import read_token
-from tests.faults.system import System, running, traffic
+from tests.faults.system import ROOT, STEADFLOW, System, running, traffic
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -30,12 +33,17 @@ class Site:
     system: System
     sending: "subprocess.Popen[str]"
     https_port: int
+    kafka_port: int
     folder: Path
 
-    def invite(self) -> dict[str, Any]:
-        words = ("standby", "invite", "--home", str(self.system.home), "--json")
+    def invite(self, role: str = "standby") -> dict[str, Any]:
+        words = (role, "invite", "--home", str(self.system.home), "--json")
         made: dict[str, Any] = json.loads(self.system.run(*words).stdout)
         return made
+
+    def totals(self, urls: Iterable[str]) -> list[dict[str, int] | None]:
+        answers = [get(f"{url}/api/v1/totals") for url in urls]
+        return [each and {name: each[name] for name in SUMS} for each in answers]
 
     def join(
         self, made: dict[str, Any], home: Path, *more: str
@@ -55,17 +63,17 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("join")
-    https_port = free_port(row=2)
+    https_port, kafka_port = free_port(row=2), free_port()
     with (
         running(folder / "one") as system,
         traffic(system, "--rate", "300", "--duration", "0") as sending,
     ):
         system.run(
             "standby", "enable", "--host", "localhost", "--bind", "127.0.0.1",
-            "--https-port", str(https_port), "--kafka-port", str(free_port()),
+            "--https-port", str(https_port), "--kafka-port", str(kafka_port),
             "--home", str(system.home),
         )  # fmt: skip
-        yield Site(system, sending, https_port, folder)
+        yield Site(system, sending, https_port, kafka_port, folder)
 
 
 @pytest.fixture(scope="module")
@@ -108,11 +116,11 @@ def test_a_machine_joins_and_holds_what_the_others_hold(site: Site, standby: Pat
     sent = json.loads(site.sending.communicate(timeout=60)[0])
     wanted = {name: sent[name] for name in SUMS}
 
-    def all_count_it() -> bool:
-        answers = [get(f"{url}/api/v1/totals") for url in urls.values()]
-        return all(each and {name: each[name] for name in SUMS} == wanted for each in answers)
-
-    wait_until(all_count_it, "all three count what was sent", DEADLINE_S)
+    wait_until(
+        lambda: all(each == wanted for each in site.totals(urls.values())),
+        "all three count what was sent",
+        DEADLINE_S,
+    )
 
 
 def test_it_takes_the_role_over_and_settings_reach_it(site: Site, standby: Path) -> None:
@@ -133,6 +141,126 @@ def test_it_takes_the_role_over_and_settings_reach_it(site: Site, standby: Path)
     assert answer.status_code == 200, answer.text
 
 
+@dataclass
+class Collector:
+    """A collector's machine: how its line is run there."""
+
+    site: Site
+    home: Path
+    udp_port: int
+    web_port: int
+
+    def words(self, line: str) -> list[str]:
+        _steadflow, *words = line.split()
+        return [
+            *words, "--home", str(self.home), "--name", "collector-2", "--udp-host", "127.0.0.1",
+            "--udp-port", str(self.udp_port), "--web-port", str(self.web_port),
+        ]  # fmt: skip
+
+    def try_to_join(self, line: str) -> str:
+        """Return why it may not."""
+        done = self.site.system.run(*self.words(line), "--detach", check=False)
+        assert done.returncode == 1, done.stdout + done.stderr
+        return done.stderr
+
+    def send(self) -> dict[str, int]:
+        """Send invented flows to it, and return their sums."""
+        words = ["--to", f"127.0.0.1:{self.udp_port}", "--rate", "300", "--duration", "3", "--json"]
+        told = json.loads(self.site.system.run("traffic", *words).stdout)
+        return {name: int(told[name]) for name in SUMS}
+
+    def processes(self) -> list[psutil.Process]:
+        (found,) = gather(self.home)["collectors"]
+        return [psutil.Process(pid) for pid in (gather(self.home)["pid"], *found["pids"])]
+
+
+@pytest.fixture(scope="module")
+def collector(site: Site, standby: Path) -> Iterator[Collector]:
+    found = Collector(site, site.folder / "five", free_udp_port("127.0.0.1"), free_port())
+    try:
+        yield found
+    finally:
+        site.system.run("down", "--home", str(found.home), check=False)
+
+
+def test_a_collector_joins_and_all_count_what_it_receives(
+    site: Site, standby: Path, collector: Collector
+) -> None:
+    urls = site.urls(standby)
+    (before, *others) = site.totals(urls.values())
+    assert before is not None
+    assert others == [before, before]
+
+    # Whoever is the primary admits it: by now the second machine.
+    invited = site.invite("standby"), site.invite("collector")
+    assert "invites a standby, not a collector" in collector.try_to_join(
+        invited[0]["line"].replace("standby join", "collector join")
+    )
+    assert files_of(collector.home) <= {"lock", "logs/up.log"}
+    line = invited[1]["line"]
+    as_standby = site.join(
+        {"line": line.replace("collector join", "standby join")}, site.folder / "six"
+    )
+    assert "invites a collector, not a standby" in as_standby.stderr
+    assert not {"token", "tls/ca.key", "tls/node.pem"} & files_of(site.folder / "six")
+
+    running = subprocess.Popen(
+        [*STEADFLOW, *collector.words(line)], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_until(lambda: is_ready(collector.home), "it collects", DEADLINE_S)
+        assert running.poll() is None
+        secret = invited[1]["token"].encode()
+        for each in collector.processes():
+            assert secret.decode() not in " ".join([*each.cmdline(), *each.environ().values()])
+        assert not [path for path in site.folder.rglob("*") if secret in content(path)]
+        assert not {"token", "invite", "tls/ca.key"} & files_of(collector.home)
+        # Nothing but Kafka's TLS is spoken to.
+        ends = {
+            connection.raddr.port
+            for each in collector.processes()
+            for connection in each.net_connections("tcp")
+            if connection.status == psutil.CONN_ESTABLISHED
+            and collector.web_port not in (connection.laddr.port, connection.raddr.port)
+        }
+        assert ends == {site.kafka_port}
+        elsewhere = Collector(site, site.folder / "seven", free_udp_port("127.0.0.1"), free_port())
+        assert "used already" in elsewhere.try_to_join(line)
+        assert files_of(elsewhere.home) <= {"lock", "logs/up.log"}
+        sent = collector.send()
+    finally:
+        site.system.run("down", "--home", str(collector.home))
+        assert running.wait(timeout=DEADLINE_S) == 0
+
+    # Without a token, and while Kafka stands still, it goes on: what comes waits in its spool.
+    (broker,) = site.system.processes()["broker"]
+    os.kill(broker, signal.SIGSTOP)
+    try:
+        again = line.partition(" --token")[0]
+        site.system.run(*collector.words(again), "--detach")
+        (told,) = gather(collector.home)["collectors"]
+        assert (told["ready"], told["primary"]["node"]) == (False, NAME)
+        meanwhile = collector.send()
+    finally:
+        os.kill(broker, signal.SIGCONT)
+    wanted = {name: before[name] + sent[name] + meanwhile[name] for name in SUMS}
+    wait_until(
+        lambda: all(each == wanted for each in site.totals(urls.values())),
+        "all three count what the collector received",
+        DEADLINE_S,
+    )
+
+
+def is_ready(home: Path) -> bool:
+    facts = gather(home)
+    return bool(facts["running"]) and all(each["ready"] for each in facts["collectors"])
+
+
+def files_of(home: Path) -> set[str]:
+    return {path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("role", ["standby", "collector"])
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -142,13 +270,15 @@ def test_it_takes_the_role_over_and_settings_reach_it(site: Site, standby: Path)
     ids=["another fingerprint", "half a token"],
 )
 def test_a_wrong_token_is_refused_in_a_sentence(
-    site: Site, change: Any, why: str, tmp_path: Path
+    site: Site, role: str, change: Any, why: str, tmp_path: Path
 ) -> None:
-    made = site.invite()
-    wrong = {"line": made["line"].replace(made["token"], change(made["token"]))}
+    made, home = site.invite(role), tmp_path / "four"
+    line = made["line"].replace(made["token"], change(made["token"]))
 
-    done = site.join(wrong, tmp_path / "four")
+    if role == "standby":
+        said = site.join({"line": line}, home).stderr
+    else:
+        said = Collector(site, home, free_udp_port("127.0.0.1"), free_port()).try_to_join(line)
 
-    assert done.returncode == 1
-    assert why in done.stderr, done.stderr
-    assert not (tmp_path / "four" / "token").exists()
+    assert why in said
+    assert not {"token", "tls/node.pem", "given.json"} & files_of(home)
