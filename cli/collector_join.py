@@ -1,6 +1,7 @@
 """`steadflow collector join`: makes this machine a collector, and keeps it one while it runs."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -14,7 +15,15 @@ from typing import Annotated
 import typer
 
 from cli import running
-from cli.admission import JoinRefused, admission_of, admit, own_hosts
+from cli.admission import (
+    Admission,
+    JoinRefused,
+    admission_of,
+    admit,
+    note_brokers,
+    own_hosts,
+    tls_dir,
+)
 from cli.home import default_home
 from cli.invite_file import go_on_without_token, keep_token, without_token
 from cli.joined_collector import HOST, CollectorPlan, all_addresses, joined_child, reasons_of
@@ -25,10 +34,12 @@ from cli.system import check_settings, url
 from cli.terminal import fail
 from cli.up import start_detached
 from shared.invite_token import InviteTokenError
+from shared.kafka import Brokers, KafkaAway, broker_addresses
 from shared.register import Address, parse_primary
-from shared.tls import TlsError
+from shared.tls import TlsError, TlsFiles
 
 POLL_S = 0.3
+BROKERS_EVERY_S = 60.0
 KAFKA_PATIENCE_S = 20.0
 """Until then Kafka mostly answered; a collector without it works, and this is only what is said."""
 
@@ -150,6 +161,23 @@ async def _collect(plan: CollectorPlan, supervisor: Supervisor, notes: "_Notes")
         _say(f"  it spools meanwhile: {why}; does {plan.brokers} let this machine in?")
     notes.ready = True
     notes.write(supervisor)
+    await _follow_brokers(plan)
+
+
+async def _follow_brokers(plan: CollectorPlan) -> None:
+    """Note where the brokers are, again and again: those of the invite may be gone one day.
+
+    The collector itself learns of others by itself while it runs; its next start does not.
+    """
+    admission = Admission(plan.name, plan.brokers)
+    tls = TlsFiles.in_directory(tls_dir(plan.home))
+    while True:
+        with contextlib.suppress(KafkaAway):
+            found = await broker_addresses(Brokers(admission.brokers, tls), patience_s=0.0)
+            if found and (servers := ",".join(found)) != admission.brokers:
+                admission = note_brokers(plan.home, admission, servers)
+                _say(f"brokers: {servers}")
+        await asyncio.sleep(BROKERS_EVERY_S)
 
 
 async def _why_not_ready(plan: CollectorPlan) -> str:

@@ -15,6 +15,7 @@ from shared.kafka.pulse import Pulse
 from shared.kafka.reader import Reader, Record
 from shared.kafka.topics import (
     PartitionFacts,
+    broker_addresses,
     delete_records,
     end_offsets,
     ensure_topics,
@@ -39,6 +40,7 @@ __all__ = [
     "SendTooLarge",
     "Sent",
     "TopicRefused",
+    "broker_addresses",
     "configured_brokers",
     "delete_records",
     "end_offsets",

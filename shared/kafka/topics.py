@@ -108,6 +108,16 @@ async def end_offsets(
     return await _asked(ask, patience_s)
 
 
+async def broker_addresses(brokers: Brokers, *, patience_s: float = PATIENCE_S) -> list[str]:
+    """Return where the brokers of that cluster are reached, `host:port`. Raises KafkaAway."""
+
+    async def ask() -> list[str]:
+        async with _client(brokers, "steadflow-addresses") as client:
+            return sorted(f"{each.host}:{each.port}" for each in client.cluster.brokers())
+
+    return await _asked(ask, patience_s)
+
+
 async def delete_records(
     brokers: Brokers, topic: str, *, before_offset: int, patience_s: float = PATIENCE_S
 ) -> None:

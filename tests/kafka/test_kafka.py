@@ -19,6 +19,7 @@ from shared.kafka import (
     Record,
     SendRefused,
     TopicRefused,
+    broker_addresses,
     delete_records,
     ensure_topics,
     partition_facts,
@@ -228,6 +229,10 @@ async def test_a_recreated_topic_has_another_id_and_can_be_written_again(
 
 async def test_facts_of_a_topic_that_is_not_there_are_none(broker: str) -> None:
     assert await partition_facts(Brokers(broker), "no-such-topic") == []
+
+
+async def test_a_cluster_says_where_its_brokers_are(broker: str) -> None:
+    assert await broker_addresses(Brokers(broker)) == [broker]
 
 
 async def test_ensuring_topics_twice_leaves_them_as_they_are(
