@@ -4,6 +4,7 @@ import asyncio
 import csv
 import hashlib
 import io
+import os
 import subprocess
 import sys
 import zipfile
@@ -93,6 +94,27 @@ def test_its_record_names_the_hash_of_every_file(wheel: Wheel) -> None:
 def test_the_same_files_make_the_same_bytes() -> None:
     assert build(SMALL) == build(SMALL)
     assert build(SMALL) != build(SMALL._replace(code={"cli/a.py": b"A = 2\n"}))
+
+
+def test_installed_elsewhere_it_serves_itself_to_the_byte(tmp_path: Path, wheel: Wheel) -> None:
+    site, base = tmp_path / "site", f"steadflow-{RELEASE}"
+    for name, content in contents(wheel.content).items():
+        path = tmp_path / name.partition(".data/data/")[2] if ".data/" in name else site / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    # As installers note it, with a file of their own.
+    (site / f"{base}.dist-info" / "INSTALLER").write_text("somebody")
+    record = site / f"{base}.dist-info" / "RECORD"
+    rows = record.read_text().replace(f"{base}.data/data/", "../")
+    record.write_text(f"{rows}{base}.dist-info/INSTALLER,,\n")
+
+    made = subprocess.run(
+        [sys.executable, "-P", "-m", "services.central.download.own_files", str(tmp_path / "to")],
+        env=os.environ | {"PYTHONPATH": str(site)}, check=True, capture_output=True,
+        cwd=tmp_path, text=True,
+    )  # fmt: skip
+
+    assert (tmp_path / "to" / made.stdout.strip()).read_bytes() == wheel.content
 
 
 def test_what_an_image_holds_is_served_there(tmp_path: Path, wheel: Wheel) -> None:

@@ -1,11 +1,10 @@
 """The files of the release that runs here: of a checkout, or of an installed wheel."""
 
 import sys
-import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from services.central.download.wheel import LOCKS_AT, Release, Wheel, build, describe
 from shared.release import RELEASE
@@ -13,29 +12,29 @@ from shared.release import RELEASE
 PACKAGES: Final = ("cli", "services", "shared")
 LOCKS: Final = ("central.txt", "cli.txt", "ingest.txt", "registry.txt", "standby.txt")
 ROOT: Final = Path(__file__).parents[3]
-_MADE_BY_INSTALLERS: Final = ("RECORD", "WHEEL", "INSTALLER", "REQUESTED", "direct_url.json")
+_DESCRIBES: Final = ("METADATA", "entry_points.txt", "licenses/LICENSE")
+
+
+class _Beside(NamedTuple):
+    """What a release has beside its code."""
+
+    described: Mapping[str, bytes]
+    locks: Mapping[str, bytes]
 
 
 def own_release(root: Path = ROOT) -> Release | None:
     """Return what runs below `root`; None where not all of it is there, as in an image."""
     if not all((root / package).is_dir() for package in PACKAGES):
         return None
-    if (root / "pyproject.toml").exists():
-        others = {name: (root / name).read_bytes() for name in ("README.md", "LICENSE")}
-        described = describe((root / "pyproject.toml").read_bytes(), others)
-        locks = root / "requirements"
-    else:
-        described = _installed()
-        locks = Path(sysconfig.get_path("data")) / LOCKS_AT
-    if not described:
+    kept = _of_checkout(root) if (root / "pyproject.toml").exists() else _of_installed()
+    if kept is None:
         return None
     code = {
         path.relative_to(root).as_posix(): path.read_bytes()
         for package in PACKAGES
         for path in sorted(_files(root / package))
     }
-    kept = {name: (locks / name).read_bytes() for name in LOCKS if (locks / name).exists()}
-    return Release(RELEASE, code, described, kept)
+    return Release(RELEASE, code, *kept)
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -48,20 +47,26 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _installed() -> dict[str, bytes]:
-    """Return what stands in `.dist-info` and was in the wheel; nothing where there is none."""
+def _of_checkout(root: Path) -> _Beside:
+    others = {name: (root / name).read_bytes() for name in ("README.md", "LICENSE")}
+    locks = {name: (root / "requirements" / name).read_bytes() for name in LOCKS}
+    return _Beside(describe((root / "pyproject.toml").read_bytes(), others), locks)
+
+
+def _of_installed() -> _Beside | None:
+    """Return what the installed wheel held; what its installer added is left out."""
     try:
         files = distribution("steadflow").files or []
     except PackageNotFoundError:
-        return {}
-    found = {}
+        return None
+    described, locks = {}, {}
     for file in files:
-        folder, _, name = file.as_posix().partition("/")
-        if folder.endswith(".dist-info") and name not in _MADE_BY_INSTALLERS:
-            path = Path(str(file.locate()))
-            if path.exists():
-                found[name] = path.read_bytes()
-    return found
+        folder, _, name = file.as_posix().partition(".dist-info/")
+        if "/" not in folder and name in _DESCRIBES:
+            described[name] = Path(str(file.locate())).read_bytes()
+        elif file.parent.as_posix().endswith(LOCKS_AT) and file.name in LOCKS:
+            locks[file.name] = Path(str(file.locate())).read_bytes()
+    return _Beside(described, locks) if "METADATA" in described else None
 
 
 def write(folder: Path) -> Wheel:
