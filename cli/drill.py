@@ -36,7 +36,7 @@ from shared.drill import (
 )
 from shared.drill_page import drill_page
 from shared.drill_run import DrillCluster, kind_problem, run_drill
-from shared.tls import TlsFiles, client_context
+from shared.tls import TlsFiles, https_client_context
 from shared.token import TokenError, read_token
 
 RUN_BY = "command line"
@@ -119,7 +119,7 @@ async def _run_over(home: Path, begun: Drill, centrals: Mapping[str, str], prima
 def _tls(home: Path, centrals: Mapping[str, str]) -> ssl.SSLContext | None:
     if not any(url.startswith("https:") for url in centrals.values()):
         return None
-    return client_context(TlsFiles.in_directory(tls_dir(home)))
+    return https_client_context(TlsFiles.in_directory(tls_dir(home)))
 
 
 def _process(home: Path, central: str) -> psutil.Process:

@@ -1,7 +1,6 @@
 """`steadflow standby enable`: opens this machine's Kafka and HTTPS to others."""
 
 import socket
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -17,7 +16,7 @@ from cli.ports import PortTaken, check_port
 from cli.system import CENTRALS
 from cli.terminal import fail
 from shared.network import Network, NetworkError, read_network, write_network
-from shared.tls import TlsError, TlsFiles, client_context, fingerprint
+from shared.tls import TlsError, TlsFiles, fingerprint, https_client_context
 
 HTTPS_PORTS = (443, 8443)
 """The second where the first may not be bound: below 1024 that needs a right of its own."""
@@ -115,23 +114,18 @@ def _is_open(facts: Mapping[str, Any] | None, network: Network, tls: TlsFiles) -
         return False
     if facts["broker"]["pid"] is not None and not _answers(network, network.kafka_port, tls):
         return False
-    return all(_answers(network, port, tls, or_own=True) for port in network.https_ports.values())
+    return all(_answers(network, port, tls) for port in network.https_ports.values())
 
 
-def _answers(network: Network, port: int, tls: TlsFiles, *, or_own: bool = False) -> bool:
-    """Whether `port` shows a certificate for the host that others are told.
-
-    or_own: or one of the user's own, which only the settings of the centrals name.
-    """
+def _answers(network: Network, port: int, tls: TlsFiles) -> bool:
+    """Whether `port` shows a certificate for the host that others are told."""
     here = network.bind if network.bind not in ("0.0.0.0", "::") else "127.0.0.1"
     try:
         with (
             socket.create_connection((here, port), timeout=_PROBE_TIMEOUT_S) as plain,
-            client_context(tls).wrap_socket(plain, server_hostname=network.host),
+            https_client_context(tls).wrap_socket(plain, server_hostname=network.host),
         ):
             return True
-    except ssl.SSLCertVerificationError:
-        return or_own
     except OSError:
         return False
 

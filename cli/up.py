@@ -22,7 +22,8 @@ from cli.browser import open_page
 from cli.death_notices import DeathNotices
 from cli.home import default_home
 from cli.jars import JarError, cache_directory, fetch_jars, read_lock
-from cli.network import NetworkWatch, network_file, prepare_tls, with_network
+from cli.network import NetworkWatch, network_file, prepare_tls, tls_dir, with_network
+from cli.own_certificate import note_own_certificate
 from cli.ports import PortTaken, free_port
 from cli.status import print_status
 from cli.steady import no_takeover
@@ -168,6 +169,7 @@ def _prepare(options: Options) -> _Launch:
     make_token(options.home / "token")
     network = read_network(network_file(options.home))
     tls = prepare_tls(options.home, hosts=[] if network is None else [network.host])
+    note_own_certificate(tls_dir(options.home))
     ports = choose_ports(options)
     check_settings(_services(options, ports, options.bootstrap_servers or "the broker to come"))
     if options.bootstrap_servers is not None:

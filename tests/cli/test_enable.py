@@ -8,7 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.__main__ import app
+from cli.own_certificate import VARIABLE, note_own_certificate
 from cli.ports import free_port
+from shared.tls import HTTPS_CA, TlsError
+from tests.tls_nodes import authority_in, make_node
 
 RUNNER = CliRunner()
 
@@ -58,6 +61,23 @@ def test_an_impossible_name_is_one_sentence(tmp_path: Path, host: str, sentence:
     assert code == 1
     assert sentence in said
     assert not (tmp_path / "network.json").exists()
+
+
+def test_whom_to_believe_by_a_certificate_of_ones_own_is_kept_in_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    company = authority_in(tmp_path / "company")
+    own, tls = make_node(company, tmp_path / "own"), tmp_path / "tls"
+    monkeypatch.setenv(VARIABLE, str(own.certificate))
+    note_own_certificate(tls)
+    assert (tls / HTTPS_CA).read_bytes() == company.certificate_pem
+
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "nowhere"))
+    with pytest.raises(TlsError, match="is missing"):
+        note_own_certificate(tls)
+    monkeypatch.delenv(VARIABLE)
+    note_own_certificate(tls)
+    assert not (tls / HTTPS_CA).exists()
 
 
 def test_where_nothing_was_ever_started_it_says_so(tmp_path: Path) -> None:
