@@ -40,7 +40,7 @@ from shared.tls import TlsError, TlsFiles
 
 POLL_S = 0.3
 BROKERS_EVERY_S = 60.0
-KAFKA_PATIENCE_S = 20.0
+KAFKA_PATIENCE_S = 10.0
 """Until then Kafka mostly answered; a collector without it works, and this is only what is said."""
 
 

@@ -260,14 +260,19 @@ def files_of(home: Path) -> set[str]:
     return {path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("role", ["standby", "collector"])
+def of_another(token: str) -> str:
+    """Return a token with another fingerprint."""
+    return token[:-1] + ("0" if token[-1] != "0" else "1")
+
+
 @pytest.mark.parametrize(
-    ("change", "why"),
+    ("role", "change", "why"),
     [
-        (lambda token: token[:-1] + ("0" if token[-1] != "0" else "1"), "fingerprint"),
-        (lambda token: token.replace(".", ".ff", 1)[: len(token)], "not whole"),
+        ("standby", of_another, "fingerprint"),
+        ("collector", of_another, "fingerprint"),
+        ("standby", lambda token: token.replace(".", ".ff", 1)[: len(token)], "not whole"),
     ],
-    ids=["another fingerprint", "half a token"],
+    ids=["another fingerprint", "another fingerprint, a collector", "half a token"],
 )
 def test_a_wrong_token_is_refused_in_a_sentence(
     site: Site, role: str, change: Any, why: str, tmp_path: Path
