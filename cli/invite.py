@@ -42,10 +42,9 @@ def print_invite(joins_as: str, home: Path | None, *, valid_h: float, as_json: b
     if as_json:
         typer.echo(json.dumps(made, indent=2))
         return
-    typer.echo(
-        "The other machine needs the same release: the image, a clone and `make setup`, or\n"
-        "(with Python 3.11 or newer; packages of others come from its own mirror)\n"
-    )
+    typer.echo("The other machine needs the same release: a clone and `make setup`")
+    if made["install"]:
+        typer.echo("or, with Python 3.11 or newer and packages of others from its own mirror,\n")
     for line in made["install"]:
         typer.echo(f"  {line}")
     typer.echo(f"\nRun this line there, once, until {made['expires_at']}:\n")

@@ -52,7 +52,7 @@ export default {
             <p class="sf-quiet">Then <b>Add hot standby</b> and <b>Add collector</b> appear here: both are one line for the other machine, and both need this.</p>
           </template>
           <template v-else-if="made">
-            <p>The machine that becomes a {{ made.role }} needs the same release, <b>{{ model.release }}</b>: the image, a clone and <code>make setup</code>{{ made.install ? ', or these lines. They take it from here and name its hash; packages of others come from that machine’s own mirror:' : '.' }}</p>
+            <p>The machine that becomes a {{ made.role }} needs the same release, <b>{{ model.release }}</b>: a clone and <code>make setup</code>{{ made.install ? ', or these lines. They take it from here and name its hash; packages of others come from that machine’s own mirror:' : '.' }}</p>
             <div v-if="made.install" class="sf-line"><code>{{ made.install }}</code><button type="button" class="sf-button" @click="copy(made.install)">{{ copied === made.install ? 'Copied' : 'Copy' }}</button></div>
             <p>Then run this one line there. It works once, until {{ time(made.until) }}, and is shown only now:</p>
             <div class="sf-line"><code>{{ made.line }}</code><button type="button" class="sf-button" @click="copy(made.line)">{{ copied === made.line ? 'Copied' : 'Copy' }}</button></div>
