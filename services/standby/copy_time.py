@@ -77,14 +77,14 @@ def time_for(age_s: float, *, kafka_s: float = KAFKA_S) -> float:
 def _judged(left_bytes: int, bytes_per_s: float, there_is_s: float) -> Verdict:
     needs_s = left_bytes / bytes_per_s
     said = (
-        f"{_said(needs_s)} for {left_bytes / 1e9:.1f} GB at {bytes_per_s / 1e6:.1f} MB/s, "
-        f"within {_said(there_is_s)}"
+        f"{left_bytes / 1e9:.1f} GB at {bytes_per_s / 1e6:.1f} MB/s take {_said(needs_s)}, "
+        f"and there are {_said(there_is_s)}"
     )
     if needs_s > there_is_s:
-        return Verdict(Light.RED, f"it would take {said} that there are: use a faster link")
+        return Verdict(Light.RED, f"{said}: use a faster link")
     if needs_s > AMBER_SHARE * there_is_s:
-        return Verdict(Light.AMBER, f"it takes {said} that there are")
-    return Verdict(Light.GREEN, f"{said} that there are")
+        return Verdict(Light.AMBER, said)
+    return Verdict(Light.GREEN, said)
 
 
 def _said(seconds: float) -> str:

@@ -19,7 +19,7 @@ def test_one_that_ends_long_before_is_fine() -> None:
     light, text = judge(copying())
 
     assert light is Light.GREEN
-    assert text == "9 h for 90.0 GB at 2.8 MB/s, within 23 h that there are"
+    assert text == "90.0 GB at 2.8 MB/s take 9 h, and there are 23 h"
 
 
 @pytest.mark.parametrize(
