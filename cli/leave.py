@@ -14,7 +14,7 @@ from cli.home import default_home
 from cli.standby_home import NoStandby, StandbyHome, centrals_told, read_standby, remove_data
 from cli.status import stop
 from cli.terminal import fail
-from shared.tls import TlsError, TlsFiles, client_context
+from shared.tls import TlsError, TlsFiles, https_client_context
 from shared.token import TokenError, read_token
 
 TIMEOUT_S = 60.0
@@ -109,7 +109,7 @@ def _others(folder: Path, standby: StandbyHome) -> list[str]:
 def _tell(folder: Path, name: str, urls: Iterable[str]) -> None:
     """Have the cluster forget this machine, by the first that answers. Raises NotTold."""
     token = read_token(folder / "token")
-    context = client_context(TlsFiles.in_directory(folder / "tls"))
+    context = https_client_context(TlsFiles.in_directory(folder / "tls"))
     said = "nobody could be told"
     with httpx.Client(verify=context, timeout=TIMEOUT_S, trust_env=False) as client:
         for url in urls:

@@ -109,8 +109,10 @@ class Agent:
                 await asyncio.sleep(next(pauses))
             except StepRefused as error:
                 self.metrics.failures.labels(work.name.lower()).inc()
-                self._say(str(error), is_final=True)
-                await asyncio.Event().wait()
+                # One that stands by goes on doing so, and tries the checks again.
+                self._say(str(error), is_final=work is not Work.WATCH)
+                if work is not Work.WATCH:
+                    await asyncio.Event().wait()
             else:
                 pauses = waits(longest_s=LONGEST_WAIT_S)
 

@@ -10,7 +10,7 @@ import httpx
 
 from services.standby.joining import Joining, Phase, to_json
 from shared.register import Address
-from shared.tls import TlsError, TlsFiles, client_context
+from shared.tls import TlsError, TlsFiles, https_client_context
 from shared.token import TokenError
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class Reporter:
             headers = {
                 "Authorization": f"Bearer {self._token()}", "Content-Type": "application/json"
             }  # fmt: skip
-            context = await asyncio.to_thread(client_context, self._tls)
+            context = await asyncio.to_thread(https_client_context, self._tls)
         except (TokenError, TlsError, OSError) as error:
             log.warning("not reported error=%s", error)
             return False

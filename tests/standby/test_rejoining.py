@@ -1,11 +1,12 @@
 """A standby away longer than Kafka keeps copies anew, and keeps its store until that is whole."""
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cli.join_shown import Change, wanted
 
+from cli.join_shown import Change, wanted
 from services.central.join.machines import Report
 from services.standby.app import build
 from services.standby.central_here import CentralHere
@@ -33,7 +34,7 @@ from services.standby.joining import (
 from services.standby.pace import Progress
 from services.standby.preflight import Light, Line
 from services.standby.reporting import EVERY_S, is_due, report_of
-from services.standby.steps import StepRefused, Steps
+from services.standby.steps import StepFailed, StepRefused, Steps
 from shared.register import Address
 
 WHY = "away for longer than Kafka keeps messages: 7 are gone that were not read yet"
@@ -131,6 +132,49 @@ async def test_who_may_not_copy_anew_says_what_is_to_be_done(tmp_path: Path) -> 
 
     assert agent.joining.phase is Phase.STANDBY
     assert agent.joining.problem == f"{WHY}; join with --rejoin to copy the primary anew"
+
+
+@dataclass
+class AwaySteps:
+    """Steps of a machine whose primary is away. old: what its central's mark says."""
+
+    error: Exception
+    old: str = ""
+    tries: int = 0
+
+    @property
+    def central(self) -> "AwaySteps":
+        return self
+
+    def too_old(self) -> str:
+        return self.old
+
+    async def do(self, *_given: object) -> Event:
+        self.tries += 1
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [StepFailed("the primary is away"), StepRefused("no key")])
+async def test_a_standby_that_cannot_check_itself_goes_on_standing_by(
+    tmp_path: Path, error: Exception
+) -> None:
+    agent = build(StandbyConfig(home=tmp_path, name="c", primary="https://a:1", hosts="c"))
+    steps = AwaySteps(error)
+    agent.steps = steps  # type: ignore[assignment]  # what is asked of them here
+    agent.joining = standing_by()._replace(checked_ms=1)
+    running = asyncio.create_task(agent.run())
+
+    async with asyncio.timeout(30):
+        while not agent.joining.problem:
+            await asyncio.sleep(0.01)
+        assert (agent.joining.problem, agent.joining.is_stuck) == (str(error), False)
+        # It still sees that its central stands still.
+        steps.old = WHY
+        while agent.joining.phase is Phase.STANDBY:
+            await asyncio.sleep(0.01)
+    running.cancel()
+
+    assert agent.joining.again == WHY
 
 
 def test_a_copy_that_would_not_end_in_time_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from services.central.answers import Json
 from services.central.join.api import Check, over_tls
-from services.central.join.invites import InviteRefused, redeemed
+from services.central.join.invites import InviteRefused, JoinsAs, redeemed
 from services.central.join.machines import Machines, Report, row_of
 from services.central.join.node_api import PORTS_MAX, Port, reach_back
 from shared.invite_token import InviteTokenError, parse_token
@@ -92,6 +92,7 @@ def machines_router(
                 await asyncio.to_thread(cluster.invites),
                 invite=token.invite,
                 secret=token.secret,
+                joins_as=JoinsAs.STANDBY,
                 node=body.name,
                 key="",
                 now_ms=cluster.now_ms(),
