@@ -214,6 +214,8 @@ def told(entry: Entry) -> tuple[str, str, str]:
             return f"acts: {entry['reason']}{took}", str(entry["primary"]), str(entry["offset"])
         case "death":
             return f"seen to end by {entry['seen_by']}", str(entry["incarnation"]), ""
+        case "departure":
+            return f"left for good, through {entry['by']}", str(entry["node"]), ""
         case "handover":
             return f"hands over to {entry['to']}", str(entry["incarnation"]), ""
         case "request":

@@ -2,40 +2,36 @@
 
 import asyncio
 import logging
-import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
 import typer
-from rich.console import Console
-from rich.progress import Progress, TaskID
-from rich.table import Table
 
 from cli import running
 from cli.death_notices import DeathNotices
 from cli.home import default_home
 from cli.invite_file import go_on_without_token, keep_token, without_token
+from cli.join_shown import Change, Notes, Shown, wanted
 from cli.ports import PortTaken, check_port, free_port
 from cli.standby_children import StandbyPlan, agent_child, central_child, registry_child
+from cli.standby_home import StandbyHome, write_standby
 from cli.supervise import StartError, Supervisor
-from cli.terminal import fail, format_bytes, progress_bar
+from cli.system import http_ready
+from cli.terminal import fail, progress_bar
 from cli.up import start_detached
 from shared.invite_token import InviteTokenError
 from shared.kafka import Brokers
 from shared.tls import TlsError, TlsFiles
 
 POLL_S = 0.3
+PROVEN_POLL_S = 2.0
 ASK_TIMEOUT_S = 5.0
-COPIED_PHASES = ("restoring", "following", "proving", "standby")
-"""From the first of them on a central may run here."""
-_COLOURS = {"green": "green", "amber": "yellow", "red": "red"}
 
 
 class JoinRefused(Exception):
@@ -59,6 +55,13 @@ def join(
     ] = 8480,
     rate: Annotated[float, typer.Option(min=0, help="Most MB/s of the copy; 0: no limit.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="In spite of red lines.")] = False,
+    copy_only: Annotated[
+        bool, typer.Option("--copy-only", help="Keep a copy, and never be chosen as the primary.")
+    ] = False,
+    rejoin: Annotated[
+        bool,
+        typer.Option(help="Copy anew by itself when it was away longer than Kafka keeps messages."),
+    ] = True,
     detach: Annotated[bool, typer.Option("--detach", help="Return when it is proven.")] = False,
 ) -> None:
     """Make this machine a hot standby of the primary; interrupted, run it again: it goes on."""
@@ -87,6 +90,12 @@ def join(
                 web_port=first,
                 copy_bytes_per_s=int(rate * 1e6),
                 is_forced=force,
+                copies_only=copy_only,
+                rejoins=rejoin,
+            )
+            write_standby(
+                folder,
+                StandbyHome(plan.name, primary, hosts, https_port, plan.copy_bytes_per_s),
             )
             asyncio.run(_run(plan))
     except (
@@ -104,7 +113,7 @@ async def _run(plan: StandbyPlan) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    notes = _Notes(plan)
+    notes = Notes(plan)
     supervisor = Supervisor(changed=lambda: notes.write(supervisor), say=_say)
     deaths = DeathNotices()
     working = asyncio.ensure_future(_become_standby(plan, supervisor, deaths, notes))
@@ -124,70 +133,72 @@ async def _run(plan: StandbyPlan) -> None:
 
 
 async def _become_standby(
-    plan: StandbyPlan, supervisor: Supervisor, deaths: DeathNotices, notes: "_Notes"
+    plan: StandbyPlan, supervisor: Supervisor, deaths: DeathNotices, notes: Notes
 ) -> None:
-    """Follow the agent until this machine is proven; start what runs here when there is a copy."""
+    """Follow the agent for ever; start what runs here when there is a copy, and with each new one.
+
+    Raises JoinRefused before this machine was proven once.
+    """
     await supervisor.start(agent_child(plan))
-    shown = _Shown()
-    runs_central = False
-    with progress_bar("copying") as bar:
-        copying = bar.add_task("copying", total=None, facts="")
-        async with httpx.AsyncClient(timeout=ASK_TIMEOUT_S, trust_env=False) as client:
-            while True:
-                state = await _ask(client, f"{plan.agent_url}/api/v1/join")
-                if state is not None:
-                    shown.show(state, bar, copying)
-                    if state["phase"] == "refused":
-                        raise JoinRefused("refused: mend the red lines, or join with --force")
-                    if state["is_stuck"]:
-                        raise JoinRefused(state["problem"])
-                    if state["phase"] in COPIED_PHASES and not runs_central:
-                        runs_central = True
-                        given = plan.given()
-                        files = TlsFiles.in_directory(plan.tls_dir)
-                        deaths.begin(Brokers(given["brokers"], files))
-                        await supervisor.start(registry_child(plan, given))
-                        await supervisor.start(central_child(plan, given, deaths.send))
-                    if state["phase"] == "standby":
-                        break
+    machine = _Machine(plan, supervisor, deaths, notes)
+    async with httpx.AsyncClient(timeout=ASK_TIMEOUT_S, trust_env=False) as client:
+        with progress_bar("copying") as bar:
+            copying = bar.add_task("copying", total=None, facts="")
+            while not notes.ready:
+                await machine.look(client, lambda facts: bar.update(copying, **facts))
                 await asyncio.sleep(POLL_S)
-    notes.ready = True
-    notes.write(supervisor)
-    _say(f"{plan.name} is a proven hot standby (Ctrl-C stops it)")
+        _say(f"{plan.name} is a proven hot standby (Ctrl-C stops it)")
+        while True:
+            await machine.look(client, lambda facts: None)
+            await asyncio.sleep(PROVEN_POLL_S)
 
 
 @dataclass(slots=True)
-class _Shown:
-    """What of the agent's state was said already."""
+class _Machine:
+    """What runs here beside the agent, as the agent's state wants it."""
 
-    phase: str = ""
-    problem: str = ""
-    lines: int = 0
+    plan: StandbyPlan
+    supervisor: Supervisor
+    deaths: DeathNotices
+    notes: Notes
+    shown: Shown = field(default_factory=Shown)
+    runs: bool = False
+    is_restoring: bool = False
 
-    def show(self, state: Mapping[str, Any], bar: Progress, copying: TaskID) -> None:
-        if state["lines"] and not self.lines:
-            self.lines = len(state["lines"])
-            print_lines(state["lines"])
-        if state["phase"] != self.phase:
-            self.phase = state["phase"]
-            _say(f"{state['name']} {state['says']}")
-        if state["problem"] and state["problem"] != self.problem:
-            _say(f"  not yet: {state['problem']}")
-        self.problem = state["problem"]
-        if state["bytes_total"]:
-            done, total = state["bytes_done"], state["bytes_total"]
-            facts = f"{format_bytes(done)} of {format_bytes(total)}"
-            bar.update(copying, total=total, completed=done, facts=facts)
+    async def look(
+        self, client: httpx.AsyncClient, show_copy: Callable[[dict[str, Any]], None]
+    ) -> None:
+        """Ask the agent once, and do what its state wants."""
+        state = await _ask(client, f"{self.plan.agent_url}/api/v1/join")
+        if state is None:
+            return
+        self.shown.show(state, show_copy)
+        if not self.notes.ready:
+            if state["phase"] == "refused":
+                raise JoinRefused("refused: mend the red lines, or join with --force")
+            if state["is_stuck"]:
+                raise JoinRefused(state["problem"])
+        await self._run(wanted(state, runs=self.runs, is_restoring=self.is_restoring))
+        self.is_restoring = state["phase"] == "restoring"
+        is_new = state["phase"] == "standby" and not self.notes.ready
+        if is_new and await http_ready(self.plan.web_port)():
+            self.notes.ready = True
+            self.notes.write(self.supervisor)
 
-
-def print_lines(lines: list[dict[str, str]]) -> None:
-    """Print the checks, each with its light and, where it is not green, what to do."""
-    table = Table(box=None, show_header=False)
-    for line in lines:
-        colour = _COLOURS.get(line["light"], "white")
-        light = f"[{colour}]{line['light']}[/]"
-        table.add_row(light, line["check"], line["found"], f"[dim]{line['remedy']}[/]")
-    Console(stderr=True).print(table)
+    async def _run(self, change: Change) -> None:
+        if change is Change.NOTHING:
+            return
+        given = self.plan.given()
+        central = central_child(self.plan, given, self.deaths.send)
+        if change is Change.START:
+            self.runs = True
+            files = TlsFiles.in_directory(self.plan.tls_dir)
+            self.deaths.begin(Brokers(given["brokers"], files))
+            await self.supervisor.start(registry_child(self.plan, given))
+            await self.supervisor.start(central)
+        else:
+            _say(f"{self.plan.name} starts again, out of the new copy")
+            await self.supervisor.restart(central)
 
 
 async def _ask(client: httpx.AsyncClient, url: str) -> dict[str, Any] | None:  # JSON
@@ -197,39 +208,6 @@ async def _ask(client: httpx.AsyncClient, url: str) -> dict[str, Any] | None:  #
     except (httpx.HTTPError, ValueError):
         return None
     return content if answer.is_success else None
-
-
-class _Notes:
-    """What `run.json` says of a standby's machine."""
-
-    def __init__(self, plan: StandbyPlan) -> None:
-        self._plan = plan
-        self._since = datetime.now(UTC).isoformat(timespec="seconds")
-        self.ready = False
-
-    def write(self, supervisor: Supervisor) -> None:
-        plan = self._plan
-
-        def process(name: str) -> dict[str, object]:
-            pid = supervisor.pid(name)
-            return {"pid": None} if pid is None else running.identity(pid)
-
-        running.write(
-            plan.home,
-            {
-                **running.identity(os.getpid()),
-                "since": self._since,
-                "ready": self.ready,
-                "broker": {"bootstrap_servers": plan.brokers_or_none(), "pid": None},
-                "agents": [{"name": "agent", "url": plan.agent_url, **process("agent")}],
-                "registries": [
-                    {"name": plan.registry, "url": plan.registry_url, **process(plan.registry)}
-                ],
-                "collectors": [],
-                "centrals": [{"name": plan.name, "url": plan.central_url, **process(plan.name)}],
-                "traffic": {"pid": None},
-            },
-        )
 
 
 def _say(sentence: str) -> None:

@@ -2,9 +2,12 @@
 
 import typer
 
+from cli.check import check
+from cli.disable import disable
 from cli.enable import enable
 from cli.invite import invite
 from cli.join import join
+from cli.leave import leave, remove
 from cli.repair import repair
 
 standby = typer.Typer(
@@ -14,5 +17,9 @@ standby = typer.Typer(
 )
 standby.command()(enable)
 standby.command()(invite)
+standby.command()(check)
 standby.command()(join)
+standby.command()(leave)
+standby.command()(remove)
+standby.command()(disable)
 standby.command()(repair)

@@ -1,7 +1,7 @@
 """The processes of a standby's machine: its agent, a registry, a central."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ class StandbyPlan:
     web_port: int
     copy_bytes_per_s: int
     is_forced: bool
+    copies_only: bool = False
+    rejoins: bool = True
 
     @property
     def tls_dir(self) -> Path:
@@ -81,17 +83,22 @@ def agent_child(plan: StandbyPlan) -> ChildPlan:
         "http_port": plan.web_port + 2,
         "is_forced": plan.is_forced,
         "copy_bytes_per_s": plan.copy_bytes_per_s,
+        "copies_only": plan.copies_only,
+        "rejoins": plan.rejoins,
     }
     child = service_child(plan.home, "agent", "standby", settings, plan.web_port + 2)
+    return replace(child, ready=_answering(plan.agent_url))
 
+
+def _answering(place: str) -> Callable[[], Awaitable[bool]]:
     async def answers() -> bool:
         try:
             async with httpx.AsyncClient(timeout=3.0, trust_env=False) as client:
-                return (await client.get(f"{plan.agent_url}/health/live")).is_success
+                return (await client.get(f"{place}/health/live")).is_success
         except httpx.HTTPError:
             return False
 
-    return replace(child, ready=answers)
+    return answers
 
 
 def registry_child(plan: StandbyPlan, given: Mapping[str, Any]) -> ChildPlan:
@@ -116,6 +123,8 @@ def central_child(
         "https_port": plan.https_port,
         "url": f"https://{plan.hosts[0]}:{plan.https_port}",
         "priority": PRIORITY,
+        "candidate": not plan.copies_only,
+        "stands_still_when_old": True,
         "registry_urls": plan.registry_url,
         "export_address": given.get("export_address", ":2055"),
     }
@@ -128,6 +137,8 @@ def central_child(
 
     return replace(
         child,
+        # Whether it is more than there is for the agent to say.
+        ready=_answering(plan.central_url),
         temporary=plan.home / plan.name / "tmp",
         boot_id_variable="STEADFLOW_CENTRAL_BOOT_ID",
         on_end=ended,

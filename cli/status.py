@@ -41,6 +41,15 @@ def down(home: Annotated[Path | None, typer.Option(help=_HOME_HELP)] = None) -> 
     facts = running.read(folder)
     if not running.is_held(folder) or facts is None:
         fail(f"nothing runs in {folder}", code=NOTHING_RUNS)
+    stop(folder)
+    typer.echo("stopped")
+
+
+def stop(folder: Path) -> None:
+    """Stop what runs in `folder`, and wait until it has ended."""
+    facts = running.read(folder)
+    if facts is None:
+        return
     pid = int(facts["pid"])
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
@@ -50,7 +59,6 @@ def down(home: Annotated[Path | None, typer.Option(help=_HOME_HELP)] = None) -> 
         running.wait_released(folder, STOP_TIMEOUT_S, sleep=time.sleep)
     # The lock is given back a moment before the launcher itself has ended.
     running.end_leftovers(facts)
-    typer.echo("stopped")
 
 
 def token(home: Annotated[Path | None, typer.Option(help=_HOME_HELP)] = None) -> None:
@@ -78,7 +86,7 @@ def gather(home: Path) -> dict[str, Any]:  # JSON
     noted = running.read(home) if running.is_held(home) else None
     if noted is None:
         return {"running": False, "home": str(home), "broker": None} | {
-            name: [] for name in ("registries", "collectors", "centrals")
+            name: [] for name in ("registries", "collectors", "centrals", "agents")
         }
     primary = None
     with (
@@ -90,6 +98,7 @@ def gather(home: Path) -> dict[str, Any]:  # JSON
         collectors = [_collector(client, collector) for collector in noted["collectors"]]
         registries = [_with_ready(client, registry) for registry in noted["registries"]]
         centrals = [_with_ready(client, central) for central in noted["centrals"]]
+        agents = [_agent(client, agent) for agent in noted.get("agents", [])]
     return {
         "running": True,
         "ready": noted["ready"],
@@ -101,6 +110,7 @@ def gather(home: Path) -> dict[str, Any]:  # JSON
         "registries": registries,
         "collectors": collectors,
         "centrals": centrals,
+        "agents": agents,
         "traffic": _plain(noted["traffic"]),
     }
 
@@ -119,6 +129,14 @@ def _collector(client: httpx.Client, noted: dict[str, Any]) -> dict[str, Any]:
     pids = [process["pid"] for process in processes if process["pid"] is not None]
     own = {"pids": pids, "processes": processes, "primary": primary}
     return _with_ready(client, noted) | own
+
+
+def _agent(client: httpx.Client, noted: dict[str, Any]) -> dict[str, Any]:
+    """Add how far the agent of a standby is, and its last checks."""
+    join: dict[str, Any] | None = None
+    with contextlib.suppress(httpx.HTTPError, ValueError):
+        join = client.get(f"{noted['url']}/api/v1/join").raise_for_status().json()
+    return _with_ready(client, noted) | {"join": join}
 
 
 def _with_ready(client: httpx.Client, noted: dict[str, Any]) -> dict[str, Any]:
@@ -144,7 +162,7 @@ def _print_table(facts: dict[str, Any]) -> None:
         places = f"UDP {collector['udp']}, {collector['url']}"
         pids = ", ".join(map(str, collector["pids"]))
         table.add_row(collector["name"], _yes(collector["ready"]), places, pids)
-    for each in (*facts["centrals"], *facts["registries"]):
+    for each in (*facts["centrals"], *facts["registries"], *facts["agents"]):
         name = each["name"] + (", primary" if each["name"] == facts["primary"] else "")
         table.add_row(name, _yes(each["ready"]), each["url"], _pid(each["pid"]))
     if facts["traffic"]["pid"] is not None:
@@ -154,6 +172,21 @@ def _print_table(facts: dict[str, Any]) -> None:
     # No column of its own: addresses would no longer fit a terminal.
     for collector in facts["collectors"]:
         console.print(f"{collector['name']} {_knows(collector['primary'])}", soft_wrap=True)
+    for agent in facts["agents"]:
+        if agent["join"] is not None:
+            for line in told(agent["join"]):
+                console.print(line, soft_wrap=True, markup=False)
+
+
+def told(join: dict[str, Any]) -> list[str]:
+    """Return how far a join is, and of its checks what is not green, a line each."""
+    lines = [f"{join['name']}: {join['says']}"]
+    lines += [f"  {why}" for why in (join["again"], join["problem"]) if why]
+    for each in join["lines"]:
+        if each["light"] != "green":
+            remedy = f" ({each['remedy']})" if each["remedy"] else ""
+            lines.append(f"  {each['light']}: {each['check']}: {each['found']}{remedy}")
+    return lines
 
 
 def _yes(ready: bool) -> str:

@@ -17,6 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, ProcessCollector, generate_la
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from services.central import too_old
 from services.central.api import Sources, report_router, state_router
 from services.central.applier import Applier
 from services.central.body_limit import BodyLimit
@@ -29,8 +30,10 @@ from services.central.drills.api import drills_router
 from services.central.drills.log import DrillsLog
 from services.central.https import Https, check_https, https_client
 from services.central.join.api import Joining, invites_router
-from services.central.join.machine import https_url, joining_of
-from services.central.join.node_api import node_router
+from services.central.join.machine import brokers_for_others, https_url, joining_of
+from services.central.join.machines import Machines
+from services.central.join.machines_api import Cluster, machines_router
+from services.central.join.node_api import facts, node_router
 from services.central.live.api import Subscribers, live_router
 from services.central.live.live_view import LiveView
 from services.central.metadata.database import MetadataUrlError, migrate, open_database
@@ -45,7 +48,7 @@ from services.central.proof.part import Clocks as ProofClocks
 from services.central.proof.part import ProofPart
 from services.central.proof.probation import Probation
 from services.central.proof.probation import begin as begin_probation
-from services.central.roles.api import add_passed_on, roles_router, to_primary
+from services.central.roles.api import add_passed_on, ask_registry, roles_router, to_primary
 from services.central.roles.duties import RolesTopics
 from services.central.roles.notifier import Notifier
 from services.central.roles.part import RolesPart
@@ -55,6 +58,7 @@ from services.central.settings_api import authorization, settings_router
 from services.central.snapshot.api import add_snapshot_problems, snapshots_router
 from services.central.snapshot.kept import Snapshots
 from services.central.snapshot.making import Origin
+from services.central.snapshot.metrics import SnapshotCollector
 from services.central.snapshot.restore import RESTORE, restore_if_asked
 from services.central.store.errors import StoreAway
 from services.central.store.flow_store import FlowStore
@@ -66,6 +70,7 @@ from shared.health_metrics import HealthCollector
 from shared.http import http_server, listen
 from shared.http_metrics import HttpMetrics
 from shared.kafka import configured_brokers, end_offsets
+from shared.machine import Machine
 from shared.settings_events import RetentionSet
 from shared.snapshot_folder import is_complete
 from shared.tasks import end_task
@@ -119,6 +124,7 @@ class Central:
     retention: Callable[[], RetentionSet]
     joining: Joining | None
     downloads: Downloads
+    machines: Machines
     token: str | None
 
     def close(self) -> None:
@@ -160,6 +166,8 @@ def open_central(
     origin = _embedded(config)
     if is_complete(data_dir / RESTORE):
         begin_probation(data_dir, now_ms())
+        # Of the store before; were the new one too old as well, it says so when it reads.
+        (data_dir / too_old.MARK).unlink(missing_ok=True)
     restore_if_asked(data_dir, origin)
     database = _open_database(config)
     try:
@@ -170,9 +178,14 @@ def open_central(
     metrics = CentralMetrics()
     health = Health("kafka", "settings")
     snapshots = Snapshots(
-        origin, data_dir / "snapshots", now_ms=now_ms, new_id=lambda: secrets.token_hex(8)
+        origin,
+        data_dir / "snapshots",
+        now_ms=now_ms,
+        new_id=lambda: secrets.token_hex(8),
+        released=lambda why: metrics.snapshots_released.labels(why).inc(),
     )
     snapshots.open()
+    metrics.registry.register(SnapshotCollector(PREFIX, snapshots.all, now_ms))
     hints = Hints(database, flows.name)
     tables = SettingsTables(database, settings_topic.name)
     applier = Applier(store, hints, metrics=metrics, health=health, before_step=before_step)
@@ -212,6 +225,7 @@ def open_central(
         now_ms=now_ms,
         monotonic_s=time.monotonic,
         retention=known_retention,
+        when_old=too_old.TooOld(data_dir, health).note if config.stands_still_when_old else None,
     )
     proof = ProofPart(
         store,
@@ -234,13 +248,13 @@ def open_central(
         lag = projection.lag()
         # Waiting for Kafka is no reason: everybody waits then.
         is_working = projection.step_s < INSERT_S
-        is_well = not {"store", "metadata", "schema"} & health.reasons.keys()
+        is_well = not {"store", "metadata", "schema", "retention"} & health.reasons.keys()
         is_trusted = probation.is_over(lambda: proof.ledger.proven())
         return Progress(
             position=sum(applier.positions.values()),
             lag_records=None if lag is None else lag[0],
             lag_s=None if lag is None else lag[1],
-            is_fit=is_working and is_well and is_trusted,
+            is_fit=is_working and is_well and is_trusted and config.candidate,
         )
 
     async def catch_up() -> None:
@@ -255,6 +269,7 @@ def open_central(
         # Others reach this machine by another name than its own processes do.
         url=lambda: https_url(config) or config.url or url,
         priority=config.priority,
+        copies_only=not config.candidate,
         topics=roles_topics,
         progress=progress,
         catch_up=catch_up,
@@ -321,6 +336,7 @@ def open_central(
             now_ms=now_ms,
         ),
         downloads=downloads,
+        machines=Machines(now_ms),
         token=token,
     )
 
@@ -377,13 +393,7 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
     app.include_router(
         roles_router(central.roles, registries=central.config.registries, authorized=authorized)
     )
-    app.include_router(
-        node_router(
-            central.store,
-            lambda: this_machine(central.config.data_dir, now_ms=now_ms()),
-            authorized=authorized,
-        )
-    )
+    app.include_router(node_router(central.store, _machine(central), authorized=authorized))
     if central.joining is not None:
         app.include_router(
             invites_router(
@@ -395,6 +405,11 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
                 made_by=central.config.name,
             )
         )
+    app.include_router(
+        machines_router(
+            central.machines, _cluster(central), authorized=authorized, to_primary=passed_on
+        )
+    )
     app.include_router(
         drills_router(
             central.drills,
@@ -434,11 +449,41 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
             roles=central.roles,
             drills=central.drills,
             proven=lambda: list(central.proof.ledger.proven()),
+            machines=central.machines.known,
             joining_url=lambda: "" if central.joining is None else central.joining.url(),
             live=central.live.snapshot if central.config.live else None,
         )
         mount_pages(app, desk)
     return app
+
+
+def _machine(central: Central) -> Callable[[], Machine]:
+    return lambda: this_machine(central.config.data_dir, now_ms=now_ms())
+
+
+def _cluster(central: Central) -> Cluster:
+    """Return what machines are told that join, and what becomes of one that left."""
+    role = central.roles.role
+
+    def forget(node: str) -> None:
+        central.machines.forget(node)
+        central.snapshots.release_all_of(node)
+
+    def tick_age_ms() -> float | None:
+        last_ms = role.state.last_tick_ms
+        return None if last_ms is None else now_ms() - last_ms
+
+    return Cluster(
+        invites=central.settings_tables.invites,
+        change=central.settings.change,
+        is_listed=lambda node: node in {each.node for each in role.state.members.values()},
+        ask_registry=lambda request: ask_registry(request, "forget", central.config.registries),
+        forget=forget,
+        node=lambda: facts(central.store, _machine(central)),
+        brokers=lambda: brokers_for_others(central.config),
+        tick_age_ms=tick_age_ms,
+        now_ms=now_ms,
+    )
 
 
 @contextlib.asynccontextmanager

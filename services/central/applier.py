@@ -38,6 +38,7 @@ from services.central.store.arrow_check import ensure_readable
 from services.central.store.errors import NotArrow, StoreAway
 from services.central.store.rollups import Level
 from services.central.store.rows import LossRow, QuarantineRow
+from services.central.too_old import too_old
 from shared.backoff import waits
 from shared.health import Health
 from shared.kafka import PartitionFacts
@@ -173,6 +174,11 @@ class Applier:
         self._positions = positions
         self._settle()
         return positions
+
+    def too_old(self, facts: Sequence[PartitionFacts]) -> str:
+        """Return which positions the log has no longer, in a sentence; empty while it has all."""
+        hints = self._attempt("hint", self._hints.positions)
+        return too_old(hints, facts)
 
     def plan(self, messages: Sequence[Message]) -> Plan:
         """Return what `messages` (those of a partition in offset order) ask for now."""

@@ -101,6 +101,16 @@ class CentralConfig(BaseSettings):
     priority: int = Field(
         100, ge=0, le=1_000, description="Who becomes primary first: the lowest number."
     )
+    candidate: bool = Field(
+        True,
+        description="Whether it may be chosen as the primary; without, it only keeps a copy, and "
+        "acts when `steadflow failover` names it.",
+    )
+    stands_still_when_old: bool = Field(
+        False,
+        description="Whether it stands still, instead of leaving a gap, when Kafka has no longer "
+        "what it would read next; its agent then copies the primary anew.",
+    )
     registry_urls: str = Field(
         "",
         max_length=1_000,

@@ -11,6 +11,7 @@ from services.central.live.metrics import LiveMetrics
 from services.central.progress import Progress
 from services.central.proof.metrics import ProofMetrics
 from services.central.roles.metrics import RolesMetrics
+from services.central.snapshot.metrics import SNAPSHOT_GAUGES, released_counter
 from shared.http_metrics import http_histogram
 
 PREFIX = "steadflow_central"
@@ -19,7 +20,7 @@ NEWEST = (
     "When the newest applied record of a worker was received, Unix time.",
     ("worker",),
 )
-CENTRAL_GAUGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (NEWEST,)
+CENTRAL_GAUGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (NEWEST, *SNAPSHOT_GAUGES)
 """Name, help text and labels of what is asked when Prometheus asks."""
 WORKERS_MAX = 1_000
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -136,6 +137,7 @@ class CentralMetrics:
         self.collectors = CollectorsMetrics(self.registry, prefix)
         self.roles = RolesMetrics(prefix, self.registry)
         self.proof = ProofMetrics(self.registry, prefix)
+        self.snapshots_released = released_counter(self.registry, prefix)
 
 
 class FreshnessCollector(Collector):

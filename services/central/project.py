@@ -59,10 +59,13 @@ class Projection:
         now_ms: Callable[[], int],
         monotonic_s: Callable[[], float],
         retention: Callable[[], RetentionSet | None],
+        when_old: Callable[[str], None] | None = None,
     ) -> None:
         """Build without connecting.
 
-        now_ms: wall clock, UTC; retention: what holds now, None until that is known.
+        now_ms: wall clock, UTC; retention: what holds now, None until that is known. when_old: told
+        in a sentence that the log has no longer what is to be read next, and with nothing that it
+        has; this then stands still. Without it that is an alarm, and a gap.
         """
         self._applier = applier
         self._brokers = brokers
@@ -72,6 +75,7 @@ class Projection:
         self._now_ms = now_ms
         self._monotonic_s = monotonic_s
         self._retention = retention
+        self._when_old = when_old
         self._reader = Reader(brokers, client_id=client_id, topic=topic.name)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="applier")
         self._facts: dict[int, PartitionFacts] = {}
@@ -155,6 +159,11 @@ class Projection:
         if not facts:
             raise KafkaAway(f"there is no topic {self._topic.name}")
         self._note(facts)
+        if self._when_old is not None:
+            old = await self._in_thread(partial(self._applier.too_old, facts))
+            await self._in_thread(partial(self._when_old, old))
+            if old:
+                await self._stand_still(old)
         positions = await self._in_thread(partial(self._applier.start, facts))
         await self._reader.stop()
         await self._reader.start(positions)
@@ -244,6 +253,9 @@ class Projection:
     async def _stopped(self, why: str) -> None:
         """Stand still at a message of a newer release, and keep answering reports."""
         self._health.unmet("schema", why)
+        await self._stand_still(why)
+
+    async def _stand_still(self, why: str) -> None:
         log.error("projection stops: %s", why)
         await self._reader.stop()
         while True:

@@ -15,8 +15,8 @@ from services.registry.problems import NotNow, TooLate, add_problems
 from shared.roles.cluster import ClusterRoles
 from shared.roles.fold import RolesState, Standing, standing
 from shared.roles.history import Entry
-from shared.roles.policy import switchover_problem
-from shared.roles.records import NAME_CHARACTERS, Claim, Record, SwitchoverRequest
+from shared.roles.policy import departure_problem, switchover_problem
+from shared.roles.records import NAME_CHARACTERS, Claim, Departure, Record, SwitchoverRequest
 from shared.roles.view import (
     Alarm,
     cluster_view,
@@ -77,6 +77,14 @@ class Target(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"to": "central-b"}})
     to: str = Field("", max_length=NAME_CHARACTERS)
+
+
+class Gone(BaseModel):
+    """Which node is forgotten; has_stopped: its own machine says that its processes have ended."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"node": "central-c"}})
+    node: str = Field(min_length=1, max_length=NAME_CHARACTERS)
+    has_stopped: bool = False
 
 
 def create_api(cluster: Cluster, *, token: str | None, clock_s: Callable[[], float]) -> FastAPI:
@@ -151,6 +159,15 @@ def _changing(cluster: Cluster, clock_s: Callable[[], float]) -> APIRouter:
         await cluster.append(claim)
         return await _changed(before, began_s)
 
+    @router.post("/forget", summary="List a node no more that left for good")
+    async def forget(body: Gone) -> Json:
+        if why := departure_problem(_decidable(cluster), body.node, has_stopped=body.has_stopped):
+            raise Refused(why)
+        await cluster.append(Departure(body.node, cluster.name))
+        if not await cluster.until(lambda: not _is_listed(cluster, body.node), timeout_s=WAIT_S):
+            raise TooLate(f"{body.node} is still listed after {WAIT_S:g} s")
+        return {"node": body.node}
+
     @router.post("/pause", summary="Nobody is replaced but by a person")
     async def pause() -> Json:
         return await _set_paused(True)
@@ -190,6 +207,10 @@ def _decidable(cluster: Cluster) -> RolesState:
     if cluster.state.config is None:
         raise NotNow(standing(cluster.state).value)
     return cluster.state
+
+
+def _is_listed(cluster: Cluster, node: str) -> bool:
+    return node in {member.node for member in cluster.state.members.values()}
 
 
 def _is_paused(cluster: Cluster) -> bool | None:

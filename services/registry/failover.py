@@ -21,6 +21,9 @@ def failover_claim(state: RolesState, *, to: str, by: str) -> Claim:
         raise Refused(f"there is no node {to}")
     if not to and now is Standing.IDLE:
         named = [member for member in named if member.incarnation != state.holder]
+    if not to:
+        # One that only keeps a copy is taken when a person names it, for want of anybody else.
+        named = [member for member in named if not member.copies_only]
     found = [member for member in named if is_candidate(state, member.incarnation)]
     if not found:
         raise Refused(f"{to or 'every node'} is dead, or does not read the log")

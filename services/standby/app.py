@@ -20,12 +20,16 @@ from services.standby.joining import (
     Forced,
     Joining,
     Phase,
+    Released,
+    TooOld,
     Work,
     evolve,
     owed,
 )
 from services.standby.metrics import PREFIX, StandbyMetrics
 from services.standby.primary import DownloadError
+from services.standby.reporting import Reporter
+from services.standby.schedule import due_in_s
 from services.standby.state_file import StateError, load, save
 from services.standby.steps import StepFailed, StepRefused, Steps
 from shared.backoff import waits
@@ -36,11 +40,15 @@ from shared.http import http_server, listen
 from shared.http_metrics import HttpMetrics
 from shared.register import parse_primary
 from shared.tasks import end_task
+from shared.tls import TlsFiles
+from shared.token import read_token
 
 log = logging.getLogger(__name__)
 
 STOP_TIMEOUT_S = 2
 LONGEST_WAIT_S = 10.0
+LOOK_S = 5.0
+"""How often a standby sees whether its central stands still, or a check is due."""
 
 
 def now_ms() -> int:
@@ -57,6 +65,8 @@ class Agent:
     joining: Joining
     health: Health
     metrics: StandbyMetrics
+    reporter: Reporter | None = None
+    tried_ms: int = 0
 
     def take(self, event: Event) -> None:
         """Fold an event, and keep what came of it."""
@@ -83,29 +93,62 @@ class Agent:
                 self._say("red lines stop the join")
                 await asyncio.Event().wait()
             if work is Work.WATCH:
-                self.health.met("join")
                 await self._release()
-                await asyncio.sleep(self.config.check_every_s)
+                if (old := await self._watch()) is not None:
+                    await self._take_old(old)
+                    continue
             try:
-                if work is Work.WATCH:
-                    self.take(await self.steps.check())
-                else:
-                    self.take(await self.steps.do(work, self.joining, self.take))
+                event = await self.steps.do(work, self.joining, self.take)
+                if isinstance(event, TooOld):
+                    await self._take_old(event)
+                    continue
+                self.take(event)
             except StepFailed as error:
                 self.metrics.failures.labels(work.name.lower()).inc()
                 self._say(str(error))
                 await asyncio.sleep(next(pauses))
             except StepRefused as error:
                 self.metrics.failures.labels(work.name.lower()).inc()
-                self._say(str(error), is_final=True)
-                await asyncio.Event().wait()
+                # One that stands by goes on doing so, and tries the checks again.
+                self._say(str(error), is_final=work is not Work.WATCH)
+                if work is not Work.WATCH:
+                    await asyncio.Event().wait()
             else:
                 pauses = waits(longest_s=LONGEST_WAIT_S)
 
+    async def _watch(self) -> TooOld | None:
+        """Return once checks are due; or that the central here needs another copy."""
+        self.health.met("join")
+        while True:
+            self.health.turned("join", period_s=24 * 3600.0)
+            if old := self.steps.central.too_old():
+                return TooOld(old)
+            wait_s = due_in_s(
+                checked_ms=self.joining.checked_ms,
+                tried_ms=self.tried_ms,
+                now_ms=now_ms(),
+                every_s=self.config.check_every_s,
+            )
+            if wait_s <= 0:
+                self.tried_ms = now_ms()
+                return None
+            await asyncio.sleep(min(wait_s, LOOK_S))
+
+    async def _take_old(self, event: TooOld) -> None:
+        if self.config.rejoins:
+            log.warning("copies the primary anew: %s", event.why)
+            self.take(event)
+            return
+        self._say(f"{event.why}; join with --rejoin to copy the primary anew", is_final=True)
+        await asyncio.Event().wait()
+
     async def _release(self) -> None:
+        if not self.joining.snapshot:
+            return
         with contextlib.suppress(DownloadError):
             # The primary releases it after a day by itself.
             await self.steps.release(self.joining)
+        self.take(Released())
 
     def _say(self, problem: str, *, is_final: bool = False) -> None:
         log.warning("join not done phase=%s problem=%s", self.joining.phase.name.lower(), problem)
@@ -131,7 +174,19 @@ def build(config: StandbyConfig) -> Agent:
     metrics, health = StandbyMetrics(), Health("join")
     ProcessCollector(registry=metrics.registry)
     metrics.registry.register(HealthCollector(PREFIX, health))
-    return Agent(config, Steps(config, primary, now_ms), joining, health, metrics)
+    steps = Steps(config, primary, now_ms)
+    agent = Agent(config, steps, joining, health, metrics)
+    agent.reporter = Reporter(
+        primary,
+        joining=lambda: agent.joining,
+        name=config.name,
+        copies_only=config.copies_only,
+        tls=TlsFiles.in_directory(steps.tls_dir),
+        others=steps.centrals,
+        token=lambda: read_token(config.home / "token"),
+        now_s=time.monotonic,
+    )
+    return agent
 
 
 def create_app(agent: Agent) -> FastAPI:
@@ -152,9 +207,12 @@ def create_app(agent: Agent) -> FastAPI:
 async def running(agent: Agent) -> AsyncIterator[asyncio.Task[None]]:
     """Run the loop; the task ends only by an exception, where the fault is ours."""
     task = asyncio.create_task(agent.run())
+    reporting = None if agent.reporter is None else asyncio.create_task(agent.reporter.run())
     try:
         yield task
     finally:
+        if reporting is not None:
+            await end_task(reporting)
         await end_task(task)
         agent.steps.close()
 
@@ -182,6 +240,8 @@ async def serve(config: StandbyConfig) -> None:
 def run(config: StandbyConfig) -> int:
     """Run an agent; the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # It tells of each request, and a snapshot has thousands of files.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     asyncio.run(serve(config))
     return 0
 

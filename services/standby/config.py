@@ -53,6 +53,15 @@ class StandbyConfig(BaseSettings):
         86_400, ge=60, le=7 * 86_400, description="How often a standby repeats the checks, s."
     )
 
+    copies_only: bool = Field(
+        False, description="Whether the central here is not to be chosen as the primary."
+    )
+    rejoins: bool = Field(
+        True,
+        description="Whether a standby that was away longer than Kafka keeps messages copies the "
+        "primary anew by itself. Its store is kept until the new copy is whole.",
+    )
+
     @property
     def all_hosts(self) -> tuple[str, ...]:
         """The names in `hosts`."""

@@ -44,7 +44,10 @@ class Joining(NamedTuple):
     lines: of the last checks. snapshot: its path at the primary, empty without one. bytes_done,
     bytes_total: of the copy. snapshot_ms: when it was made; UTC. problem: what went wrong last,
     empty when nothing did; is_stuck: and trying again is of no use.
-    proven_until_ms: end of the last minute proven equal, 0 before; UTC.
+    proven_until_ms: end of the last minute proven equal, 0 before; UTC. checked_ms: when the last
+    checks were made; UTC. bytes_per_s, eta_s: of the copy now, 0 and None while nothing is known.
+    pace, pace_light: whether the copy ends in time, in a sentence. again: why a standby copies the
+    primary once more; empty for a first copy.
     """
 
     phase: Phase = Phase.REGISTERING
@@ -57,6 +60,12 @@ class Joining(NamedTuple):
     problem: str = ""
     is_stuck: bool = False
     proven_until_ms: int = 0
+    checked_ms: int = 0
+    bytes_per_s: float = 0.0
+    eta_s: float | None = None
+    pace: str = ""
+    pace_light: str = Light.GREEN.value
+    again: str = ""
 
 
 class Registered(NamedTuple):
@@ -64,9 +73,10 @@ class Registered(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """All checks were made."""
+    """All checks were made, at `at_ms`, UTC."""
 
     lines: Sequence[Line]
+    at_ms: int = 0
 
 
 class SnapshotMade(NamedTuple):
@@ -77,11 +87,18 @@ class SnapshotMade(NamedTuple):
 
 
 class Copied(NamedTuple):
-    """So much of the snapshot is here; is_whole: all of it, and it was verified."""
+    """So much of the snapshot is here; is_whole: all of it, and it was verified.
+
+    bytes_per_s, eta_s, pace, pace_light: as of `Joining`.
+    """
 
     bytes_done: int
     bytes_total: int
     is_whole: bool = False
+    bytes_per_s: float = 0.0
+    eta_s: float | None = None
+    pace: str = ""
+    pace_light: str = Light.GREEN.value
 
 
 class SnapshotLost(NamedTuple):
@@ -104,6 +121,16 @@ class Proven(NamedTuple):
     until_ms: int
 
 
+class TooOld(NamedTuple):
+    """Kafka has no longer what the central here would read next: it needs another copy."""
+
+    why: str
+
+
+class Released(NamedTuple):
+    """The primary keeps no snapshot for this machine any more."""
+
+
 class Failed(NamedTuple):
     """What was tried did not go; it is tried again unless that is of no use: `is_final`."""
 
@@ -117,10 +144,11 @@ class Forced(NamedTuple):
 
 Event = (
     Registered | Checked | SnapshotMade | Copied | SnapshotLost | Restored | CaughtUp | Proven
-    | Failed | Forced
+    | TooOld | Released | Failed | Forced
 )  # fmt: skip
 
 _AFTER_CHECKS = (Phase.CHECKING, Phase.REFUSED)
+_WITH_A_STORE = (Phase.FOLLOWING, Phase.PROVING, Phase.STANDBY)
 
 
 def evolve(joining: Joining, event: Event) -> Joining:
@@ -134,9 +162,13 @@ def evolve(joining: Joining, event: Event) -> Joining:
         case Checked() if phase in _AFTER_CHECKS:
             is_stopped = bool(stops(event.lines)) and not joining.is_forced
             after = Phase.REFUSED if is_stopped else Phase.ASKING
-            return joining._replace(phase=after, lines=tuple(event.lines), problem="")
+            return joining._replace(
+                phase=after, lines=tuple(event.lines), checked_ms=event.at_ms, problem=""
+            )
         case Checked():
-            return joining._replace(lines=tuple(event.lines))
+            return joining._replace(
+                lines=tuple(event.lines), checked_ms=event.at_ms, problem="", is_stuck=False
+            )
         case Forced():
             after = Phase.ASKING if phase is Phase.REFUSED else phase
             return joining._replace(phase=after, is_forced=True)
@@ -155,6 +187,10 @@ def evolve(joining: Joining, event: Event) -> Joining:
                 phase=after,
                 bytes_done=event.bytes_done,
                 bytes_total=event.bytes_total,
+                bytes_per_s=event.bytes_per_s,
+                eta_s=event.eta_s,
+                pace=event.pace,
+                pace_light=event.pace_light,
                 problem="",
             )
         case SnapshotLost() if phase is Phase.COPYING:
@@ -167,8 +203,14 @@ def evolve(joining: Joining, event: Event) -> Joining:
             return joining._replace(
                 phase=Phase.STANDBY,
                 problem="",
+                again="",
                 proven_until_ms=max(event.until_ms, joining.proven_until_ms),
             )
+        case TooOld() if phase in _WITH_A_STORE:
+            # The store stays in use until the copy that takes its place is whole.
+            return joining._replace(phase=Phase.CHECKING, again=event.why, problem="", snapshot="")
+        case Released() if phase is Phase.STANDBY:
+            return joining._replace(snapshot="")
         case _:
             return joining
 
@@ -202,7 +244,10 @@ def began_again(joining: Joining) -> Joining:
     """Return where a join goes on after its process was started again."""
     # What was red may be mended by now.
     phase = Phase.CHECKING if joining.phase is Phase.REFUSED else joining.phase
-    return joining._replace(phase=phase, problem="", is_stuck=False)
+    return joining._replace(
+        phase=phase, problem="", is_stuck=False, bytes_per_s=0.0, eta_s=None, pace="",
+        pace_light=Light.GREEN.value,
+    )  # fmt: skip
 
 
 def to_json(joining: Joining) -> dict[str, Any]:
@@ -210,11 +255,16 @@ def to_json(joining: Joining) -> dict[str, Any]:
     return {
         **joining._asdict(),
         "phase": joining.phase.name.lower(),
-        "lines": [
-            {"check": line.check, "light": line.light, "found": line.found, "remedy": line.remedy}
-            for line in joining.lines
-        ],
+        "lines": lines_to_json(joining.lines),
     }
+
+
+def lines_to_json(lines: Sequence[Line]) -> list[dict[str, str]]:
+    """Return checks as JSON objects."""
+    return [
+        {"check": line.check, "light": line.light, "found": line.found, "remedy": line.remedy}
+        for line in lines
+    ]
 
 
 def from_json(content: Any) -> Joining:  # Any: JSON

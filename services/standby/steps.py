@@ -6,15 +6,16 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
 from services.standby import measuring
+from services.standby.central_here import CentralHere, Differs, IsTooOld
 from services.standby.config import StandbyConfig
+from services.standby.copy_time import Copying, judge, line_of
 from services.standby.download import download
 from services.standby.joining import (
     CaughtUp,
@@ -27,9 +28,11 @@ from services.standby.joining import (
     Restored,
     SnapshotLost,
     SnapshotMade,
+    TooOld,
     Work,
 )
-from services.standby.preflight import Measured, preflight
+from services.standby.pace import Progress
+from services.standby.preflight import Light, Measured, preflight
 from services.standby.primary import DownloadError, Options, Refused, ask, release
 from services.standby.primary_client import PrimaryAway, PrimaryClient
 from shared.invite_token import parse_token
@@ -49,12 +52,7 @@ from shared.token import read_token
 
 log = logging.getLogger(__name__)
 
-ASK_AGAIN_S: Final = 0.5
-MINUTE_MS: Final = 60_000
-CENTRAL_TIMEOUT_S: Final = 5.0
 PRIMARY_TIMEOUT_S: Final = 30.0
-LAG_S: Final = 5.0
-"""A central no further behind than this has caught up."""
 
 
 class StepFailed(Exception):
@@ -85,12 +83,21 @@ class Given:
 class Steps:
     """Does what is owed, for one machine. All of it may be done again."""
 
-    def __init__(self, config: StandbyConfig, primary: Address, now_ms: Callable[[], int]) -> None:
-        """Build without connecting. now_ms: the wall clock, UTC."""
+    def __init__(
+        self,
+        config: StandbyConfig,
+        primary: Address,
+        now_ms: Callable[[], int],
+        *,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Build without connecting. now_ms: the wall clock, UTC. now_s: must not fall."""
         self._config = config
         self._primary = primary
         self._now_ms = now_ms
+        self._now_s = now_s
         self._client: PrimaryClient | None = None
+        self.central = CentralHere(config.central_url, name=config.name, data_dir=config.data_dir)
 
     @property
     def tls_dir(self) -> Path:
@@ -112,22 +119,26 @@ class Steps:
             match work:
                 case Work.REGISTER:
                     return await asyncio.to_thread(self._register)
-                case Work.CHECK:
+                case Work.CHECK | Work.WATCH:
                     return await self.check()
                 case Work.ASK_SNAPSHOT:
                     return await self._ask_snapshot()
                 case Work.COPY:
                     return await self._copy(joining, progress)
                 case Work.RESTORE:
-                    await self._until(self._answers)
+                    await self.central.restored()
                     return Restored()
                 case Work.FOLLOW:
-                    await self._until(self._has_caught_up)
+                    await self.central.caught_up()
                     return CaughtUp()
                 case Work.PROVE:
-                    return await self._proven(joining)
-                case Work.WATCH | Work.NOTHING:
+                    return Proven(await self.central.proven(joining.snapshot_ms))
+                case Work.NOTHING:
                     raise AssertionError(work)
+        except IsTooOld as error:
+            return TooOld(str(error))
+        except Differs as error:
+            raise StepFailed(str(error)) from error
         except (PrimaryAway, DownloadError) as error:
             raise StepFailed(str(error)) from error
         except OSError as error:
@@ -187,7 +198,9 @@ class Steps:
             unreachable=[each.problem for each in reached if each.problem],
             unreachable_back=unreachable_back,
         )
-        return Checked(tuple(preflight(here, said.primary, measured)))
+        copy_line = line_of(said.primary.store_bytes, config.copy_bytes_per_s)
+        lines = (*preflight(here, said.primary, measured), copy_line)
+        return Checked(lines, self._now_ms())
 
     async def _ask_snapshot(self) -> Event:
         asked_ms = self._now_ms()
@@ -200,10 +213,10 @@ class Steps:
         limit = self._config.copy_bytes_per_s
         options = Options(
             now_s=time.monotonic,
-            on_progress=lambda now: progress(Copied(now.done_bytes, now.total_bytes)),
+            on_progress=self.watched(joining, progress),
             limit=limit or None,
         )
-        folder = self._config.data_dir / "restore"
+        folder = self.central.restore_folder
         try:
             async with self._downloading() as client:
                 manifest = await download(client, joining.snapshot, folder, options=options)
@@ -211,8 +224,51 @@ class Steps:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
             return SnapshotLost(str(error))
+        if joining.again:
+            await asyncio.to_thread(self.central.replace_store, manifest.id)
         total = manifest.total_bytes
         return Copied(total, total, is_whole=True)
+
+    def watched(
+        self, joining: Joining, progress: Callable[[Event], None]
+    ) -> Callable[[Progress], None]:
+        """Return what tells of the copy, and raises StepRefused when it cannot end in time."""
+        began_s, began_bytes = self._now_s(), -1
+
+        def tell(now: Progress) -> None:
+            nonlocal began_bytes
+            if began_bytes < 0:
+                began_bytes = now.done_bytes
+            light, text = judge(
+                Copying(
+                    now.done_bytes,
+                    now.total_bytes,
+                    max(0, now.done_bytes - began_bytes),
+                    self._now_s() - began_s,
+                    max(0, self._now_ms() - joining.snapshot_ms) / 1000,
+                )
+            )
+            if light is Light.RED and not joining.is_forced:
+                raise StepRefused(f"the copy would not end in time: {text}")
+            progress(
+                Copied(
+                    now.done_bytes,
+                    now.total_bytes,
+                    bytes_per_s=now.rate,
+                    eta_s=now.eta_s,
+                    pace=text,
+                    pace_light=light.value,
+                )
+            )
+
+        return tell
+
+    def centrals(self) -> tuple[str, ...]:
+        """Return the URLs of the centrals that were told at the join; none before."""
+        try:
+            return Given.read(self._config.home).centrals
+        except StepRefused:
+            return ()
 
     async def release(self, joining: Joining) -> None:
         """Tell the primary that the snapshot is needed no more. Raises DownloadError."""
@@ -228,59 +284,9 @@ class Steps:
             trust_env=False,
         )
 
-    async def _until(self, holds: Callable[[httpx.AsyncClient], Any]) -> None:
-        async with httpx.AsyncClient(
-            base_url=self._config.central_url, timeout=CENTRAL_TIMEOUT_S, trust_env=False
-        ) as client:
-            while not await holds(client):  # noqa: ASYNC110  another process is asked
-                await asyncio.sleep(ASK_AGAIN_S)
-
-    async def _answers(self, client: httpx.AsyncClient) -> bool:
-        return await _get(client, "/health/live") is not None
-
-    async def _has_caught_up(self, client: httpx.AsyncClient) -> bool:
-        cluster = await _get(client, "/api/v1/cluster")
-        nodes = [] if cluster is None else cluster["nodes"]
-        lags = [each["lag_s"] for each in nodes if each["name"] == self._config.name]
-        return bool(lags) and lags[0] is not None and lags[0] <= LAG_S
-
-    async def _proven(self, joining: Joining) -> Event:
-        """Wait until every minute of the copy is equal. Raises StepFailed when one is not."""
-        found: list[int] = []
-
-        async def is_proven(client: httpx.AsyncClient) -> bool:
-            proof = await _get(client, "/api/v1/proof")
-            if proof is None:
-                return False
-            if proof["differences_total"]:
-                count = proof["differences_total"]
-                raise StepFailed(f"{count} minutes differ: see `steadflow standby proof`")
-            found[:] = [
-                _ms(each["last_proven_minute"])
-                for each in proof["proven"]
-                if each["last_proven_minute"]
-            ]
-            return max(found, default=0) + MINUTE_MS >= joining.snapshot_ms
-
-        await self._until(is_proven)
-        return Proven(max(found) + MINUTE_MS)
-
     def _opened(self) -> PrimaryClient:
         if self._client is None:
             token = read_token(self._config.home / "token")
             files = TlsFiles.in_directory(self.tls_dir)
             self._client = PrimaryClient(self._primary, files, token)
         return self._client
-
-
-def _ms(instant: str) -> int:
-    return int(datetime.fromisoformat(instant).timestamp() * 1000)
-
-
-async def _get(client: httpx.AsyncClient, path: str) -> Any:  # JSON
-    """Return a JSON answer of the central here; None without one."""
-    try:
-        answer = await client.get(path)
-        return answer.json() if answer.is_success else None
-    except (httpx.HTTPError, ValueError):
-        return None

@@ -14,6 +14,7 @@ from shared.roles.records import (
     Claim,
     Config,
     DeathNotice,
+    Departure,
     Handover,
     Heartbeat,
     Record,
@@ -56,7 +57,10 @@ class Standing(StrEnum):
 
 
 class Member(NamedTuple):
-    """A central as its heartbeats tell. acknowledged_ticks: the most it ever acknowledged."""
+    """A central as its heartbeats tell. acknowledged_ticks: the most it ever acknowledged.
+
+    copies_only: it is not to be chosen, as its settings say; then it is not fit either.
+    """
 
     node: str
     incarnation: str
@@ -67,6 +71,7 @@ class Member(NamedTuple):
     is_fit: bool
     url: str
     lag_records: int | None = None
+    copies_only: bool = False
 
 
 class OpenHandover(NamedTuple):
@@ -143,6 +148,8 @@ def evolve(state: RolesState, record: Record, *, offset: int, append_ms: int) ->
                 return state._replace(offset=offset)
             dead = (*state.dead, record.incarnation)[-_DEAD_KEPT:]
             return state._replace(dead=dead, offset=offset)
+        case Departure():
+            return _departed(state, record)._replace(offset=offset)
         case Claim():
             if refusal(state, record):
                 return state._replace(offset=offset)
@@ -190,6 +197,16 @@ def _configured(state: RolesState, config: Config) -> RolesState:
     return state._replace(members={**state.members, state.holder: holder})
 
 
+def _departed(state: RolesState, departure: Departure) -> RolesState:
+    """Forget all processes of a node; heartbeats still on their way are of dead ones."""
+    if refusal(state, departure):
+        return state
+    gone = [name for name, member in state.members.items() if member.node == departure.node]
+    dead = (*state.dead, *(name for name in gone if name not in state.dead))[-_DEAD_KEPT:]
+    kept = {name: member for name, member in state.members.items() if name not in gone}
+    return state._replace(members=kept, dead=dead)
+
+
 def _ticked(state: RolesState, config: Config, offset: int, append_ms: int) -> RolesState:
     last_ms = state.last_tick_ms
     # A burst after a frozen broker counts once; either way, for a clock that was set back.
@@ -229,6 +246,7 @@ def _heard(state: RolesState, heartbeat: Heartbeat, offset: int) -> RolesState:
         heartbeat.is_fit,
         heartbeat.url,
         heartbeat.lag_records,
+        heartbeat.copies_only,
     )
     acts = heartbeat.has_acted and incarnation == state.holder and heartbeat.epoch == state.epoch
     acted_tick = state.ticks if acts else state.acted_tick
@@ -281,7 +299,7 @@ def is_candidate(state: RolesState, incarnation: str) -> bool:
     )
 
 
-def refusal(state: RolesState, record: Claim | Handover | SwitchoverRequest) -> str:
+def refusal(state: RolesState, record: Claim | Handover | SwitchoverRequest | Departure) -> str:
     """Return why a decision has no effect at this place of the log; empty when it has."""
     match record:
         case Claim():
@@ -290,6 +308,8 @@ def refusal(state: RolesState, record: Claim | Handover | SwitchoverRequest) -> 
             return _handover_refusal(state, record)
         case SwitchoverRequest():
             return _request_refusal(state, record)
+        case Departure():
+            return _departure_refusal(state, record)
         case _:
             assert_never(record)
 
@@ -339,4 +359,13 @@ def _request_refusal(state: RolesState, request: SwitchoverRequest) -> str:
         return standing(state).value
     if request.to and request.to not in {member.node for member in state.members.values()}:
         return f"no node {request.to}"
+    return ""
+
+
+def _departure_refusal(state: RolesState, departure: Departure) -> str:
+    holder = state.members.get(state.holder)
+    if holder is not None and holder.node == departure.node:
+        return f"{departure.node} is the primary: switch over first"
+    if departure.node not in {member.node for member in state.members.values()}:
+        return f"there is no node {departure.node}"
     return ""

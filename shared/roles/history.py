@@ -14,6 +14,7 @@ from shared.roles.records import (
     Claim,
     Config,
     DeathNotice,
+    Departure,
     Handover,
     Record,
     SwitchoverRequest,
@@ -51,7 +52,7 @@ def is_decision(before: RolesState, record: Record) -> bool:
             return True
         case DeathNotice():
             return before.config is not None and record.incarnation not in before.dead
-        case Claim() | Handover() | SwitchoverRequest():
+        case Claim() | Handover() | SwitchoverRequest() | Departure():
             return before.config is not None and not refusal(before, record)
         case _:
             return False

@@ -11,7 +11,7 @@ from shared.roles.fold import (
     standing,
     unacknowledged,
 )
-from shared.roles.records import Claim
+from shared.roles.records import Claim, Departure
 
 
 def propose(state: RolesState, *, by: str) -> Claim | None:
@@ -65,6 +65,8 @@ def candidate_problem(state: RolesState, member: Member) -> str:
     if not is_candidate(state, member.incarnation):
         ticks = unacknowledged(state, member.incarnation)
         return f"{member.node} has not answered the last {ticks} ticks"
+    if member.copies_only:
+        return f"{member.node} only keeps a copy: its setting candidate is off"
     if not member.is_fit:
         return f"{member.node} cannot do its work"
     assert state.config is not None
@@ -97,6 +99,20 @@ def switchover_problem(state: RolesState, node: str) -> str:
         if node or member.incarnation != state.holder
     ]
     return "; ".join(dict.fromkeys(problems)) or "there is no other node"
+
+
+def departure_problem(state: RolesState, node: str, *, has_stopped: bool) -> str:
+    """Return why `node` cannot be forgotten, in words; empty when it can.
+
+    has_stopped: its own machine says that its processes have ended; who still is heard would come
+    back with its next heartbeat.
+    """
+    if why := refusal(state, Departure(node, "")):
+        return why
+    members = [member for member in state.members.values() if member.node == node]
+    if not has_stopped and any(is_candidate(state, each.incarnation) for each in members):
+        return f"{node} lives: run `steadflow standby leave` on its machine"
+    return ""
 
 
 def handover_target(state: RolesState, *, is_needed: bool = False) -> Member | None:

@@ -33,7 +33,8 @@ class Heartbeat:
     number: counts the heartbeats of its sender. priority: lower is preferred.
     position: messages of `flows` in its store, and lag_records those that are not yet, for display.
     lag_s: seconds of `received_at` that its store is behind; None while unknown.
-    is_fit: its store and its loops do their work. has_acted: as the primary, it committed an
+    is_fit: its store and its loops do their work, and it may be chosen. copies_only: it may not, as
+    its settings say. has_acted: as the primary, it committed an
     effect since the heartbeat before. barrier: number of the promotion after whose `InitProducerId`
     it was sent, 0 for none. url: where its API answers.
     """
@@ -51,6 +52,7 @@ class Heartbeat:
     barrier: int = 0
     url: str = ""
     lag_records: int | None = None
+    copies_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,14 @@ class DeathNotice:
 
     incarnation: str
     seen_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """`node` left the cluster for good: its processes ended, and it is listed no more."""
+
+    node: str
+    by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,12 +130,16 @@ class Snapshot:
     state: str
 
 
-Record = Tick | Heartbeat | DeathNotice | Claim | Handover | SwitchoverRequest | Config | Snapshot
+Record = (
+    Tick | Heartbeat | DeathNotice | Departure | Claim | Handover | SwitchoverRequest | Config
+    | Snapshot
+)  # fmt: skip
 
 _KINDS: Final[dict[str, type[Record]]] = {
     "tick": Tick,
     "heartbeat": Heartbeat,
     "death": DeathNotice,
+    "departure": Departure,
     "claim": Claim,
     "handover": Handover,
     "request": SwitchoverRequest,
@@ -171,6 +185,8 @@ def _out_of_bounds(record: Record) -> str:
                 return "a heartbeat without numbers"
             if record.lag_s is not None and not _is_number(record.lag_s):
                 return f"lag_s {record.lag_s!r}"
+            if not isinstance(record.copies_only, bool):
+                return f"copies_only {str(record.copies_only)[:40]!r}"
             return _name_problem(record.node, record.incarnation)
         case Claim():
             if not _is_whole(record.expected_epoch):
@@ -184,6 +200,8 @@ def _out_of_bounds(record: Record) -> str:
             return _name_problem(record.to, record.by)
         case DeathNotice():
             return _name_problem(record.incarnation, record.seen_by)
+        case Departure():
+            return _name_problem(record.node, record.by)
         case Tick():
             return _name_problem(record.registry)
 

@@ -211,6 +211,7 @@ def _node(state: RolesState, member: Member) -> dict[str, Any]:
         "url": member.url,
         "incarnation": member.incarnation,
         "is_fit": member.is_fit,
+        "candidate": not member.copies_only,
         "priority": member.priority,
         "lag_records": member.lag_records,
         "lag_s": member.lag_s,

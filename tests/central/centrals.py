@@ -79,10 +79,13 @@ class Place:
 
     @contextlib.asynccontextmanager
     async def run(
-        self, before_step: Callable[[str], None] = lambda step: None
+        self,
+        before_step: Callable[[str], None] = lambda step: None,
+        **changes: Any,  # fields of the config
     ) -> AsyncIterator["Running"]:
         """Run a central until the block ends."""
-        with self.opened(before_step=before_step) as central:
+        config = self.config(**changes)
+        with self.opened(config=config, before_step=before_step) as central:
             async with running(central) as loops, client_of(central) as client:
                 yield Running(central, client, loops)
 

@@ -1,7 +1,7 @@
 """Snapshots over HTTP: who may have them, in which pieces, and how long they are kept."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from services.central.settings_api import authorization
 from services.central.snapshot.api import add_snapshot_problems, snapshots_router
 from services.central.snapshot.kept import KEPT_MAX, KEPT_MS, Snapshots, State
 from services.central.snapshot.making import Origin
+from services.central.snapshot.metrics import SnapshotCollector
 from shared.snapshot import decode_manifest
 from tests.central.centrals import TOKEN, authorized
 from tests.central.snapshots import fed, names_in, origin_of, read
@@ -29,13 +30,19 @@ class Clock:
         self.free_bytes = 1 << 40
         self._ids = iter(f"{number:016x}" for number in range(1, 100))
 
-    def snapshots(self, data_dir: Path, origin: Origin | None) -> Snapshots:
+    def snapshots(
+        self,
+        data_dir: Path,
+        origin: Origin | None,
+        released: Callable[[str], None] = lambda why: None,
+    ) -> Snapshots:
         opened = Snapshots(
             origin,
             data_dir / "snapshots",
             now_ms=lambda: self.now_ms,
             new_id=lambda: next(self._ids),
             free_bytes=lambda path: self.free_bytes,
+            released=released,
         )
         opened.open()
         return opened
@@ -63,6 +70,18 @@ def ready(snapshots: Snapshots, made_for: str = "central-b") -> str:
     wait_until(lambda: kept.state is not State.MAKING, "the snapshot is made", every_s=0.01)
     assert kept.state is State.READY, kept.why
     return kept.id
+
+
+class Released:
+    """Why snapshots went, and what Prometheus is told of those that are kept."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.whys: list[str] = []
+
+    def told(self, snapshots: Snapshots) -> dict[str, float]:
+        found = SnapshotCollector("x", snapshots.all, lambda: self._clock.now_ms).collect()
+        return {each.name: sum(one.value for one in each.samples) for each in found}
 
 
 def shadows(data_dir: Path) -> list[str]:
@@ -259,3 +278,27 @@ async def test_a_snapshot_holds_no_token(tmp_path: Path) -> None:
             "store",
         }
         snapshots.close()
+
+
+def test_what_is_kept_and_what_went_is_counted(tmp_path: Path) -> None:
+    clock = Clock()
+    released = Released(clock)
+    with fed(tmp_path) as applier:
+        read(applier, a_log()[:5])
+        snapshots = clock.snapshots(tmp_path, origin_of(tmp_path), released.whys.append)
+        assert released.told(snapshots) == {
+            "x_snapshots": 0, "x_snapshot_bytes": 0, "x_snapshot_oldest_age_seconds": 0,
+        }  # fmt: skip
+        ready(snapshots, "central-c")
+        clock.now_ms += 60_000
+        held = snapshots.get(ready(snapshots, "central-d")).total_bytes
+        told = released.told(snapshots)
+        assert (told["x_snapshots"], told["x_snapshot_oldest_age_seconds"]) == (2, 60)
+        assert told["x_snapshot_bytes"] >= 2 * held * 0.9 > 0
+
+        snapshots.release_all_of("central-c")
+        assert [kept.made_for for kept in snapshots.all()] == ["central-d"]
+        clock.now_ms += KEPT_MS + 1
+        snapshots.expire()
+        snapshots.close()
+    assert (snapshots.all(), released.whys) == ([], ["asked", "a day"])

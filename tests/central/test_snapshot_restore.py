@@ -11,7 +11,7 @@ import pytest
 
 from services.central.app import open_central
 from services.central.config import CentralConfig
-from services.central.snapshot.restore import RESTORE, restore_if_asked
+from services.central.snapshot.restore import REPLACE, RESTORE, restore_if_asked
 from services.central.snapshot.restore_plan import Action, Found, decide
 from shared.config import ConfigError
 from shared.snapshot import COMPLETE, MANIFEST, Manifest, SnapshotTable, encode_manifest
@@ -109,6 +109,26 @@ def test_killed_while_it_tidies_up_the_store_counts(snapshot: Path, tmp_path: Pa
         with pytest.raises(Killed):
             restore(data_dir, dies_before(last))
     assert not restore(data_dir)
+    assert {path.name for path in data_dir.iterdir()} == {"store", "metadata.db"}
+    assert sums_in(data_dir) == expected_of(snapshot)
+
+
+def test_a_whole_copy_replaces_a_store_where_that_is_asked_for(
+    snapshot: Path, tmp_path: Path
+) -> None:
+    data_dir = tmp_path / "b"
+    with fed(data_dir) as applier:
+        read(applier, a_log()[:5])
+        before = sums_of(applier._store)  # type: ignore[arg-type]  # a FlowStore
+    as_downloaded(snapshot, data_dir)
+    (data_dir / RESTORE / COMPLETE).unlink()
+    (data_dir / REPLACE).write_text("the snapshot")
+    assert not restore(data_dir)
+    assert sums_in(data_dir) == before != expected_of(snapshot)
+
+    mark_complete(data_dir / RESTORE)
+    assert restore(data_dir)
+
     assert {path.name for path in data_dir.iterdir()} == {"store", "metadata.db"}
     assert sums_in(data_dir) == expected_of(snapshot)
 
@@ -261,6 +281,15 @@ def test_a_downloaded_folder_is_verified_without_a_store(snapshot: Path, tmp_pat
         (Found(is_complete=True, was_begun=False, is_embedded=True, rows=1), Action.REFUSE),
         (Found(is_complete=True, was_begun=True, is_embedded=True, rows=1), Action.RESTORE),
         (Found(is_complete=True, was_begun=False, is_embedded=False), Action.REFUSE),
+        (
+            Found(is_complete=True, was_begun=False, is_embedded=True, is_replacing=True, rows=1),
+            Action.RESTORE,
+        ),
+        # The store of before is kept until the new copy is whole.
+        (
+            Found(is_complete=False, was_begun=False, is_embedded=True, is_replacing=True, rows=1),
+            Action.OPEN,
+        ),
     ],
 )
 def test_the_plan(found: Found, action: Action) -> None:

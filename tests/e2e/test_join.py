@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -36,6 +37,10 @@ class Site:
     kafka_port: int
     folder: Path
 
+    @property
+    def authorized(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {read_token(self.system.home / 'token')}"}
+
     def invite(self, role: str = "standby") -> dict[str, Any]:
         words = (role, "invite", "--home", str(self.system.home), "--json")
         made: dict[str, Any] = json.loads(self.system.run(*words).stdout)
@@ -54,6 +59,13 @@ class Site:
             *words, "--home", str(home), "--name", NAME, "--host", "localhost",
             "--https-port", str(free_port()), "--web-port", "0", "--detach", check=False,
         )  # fmt: skip
+
+    @property
+    def system_url(self) -> str:
+        """Where central-a answers on its own machine."""
+        return {each["name"]: str(each["url"]) for each in self.system.status()["centrals"]}[
+            "central-a"
+        ]
 
     def urls(self, home: Path) -> dict[str, str]:
         found = [*self.system.status()["centrals"], *gather(home)["centrals"]]
@@ -93,10 +105,11 @@ def standby(site: Site) -> Iterator[Path]:
         site.system.run("down", "--home", str(home), check=False)
 
 
-def get(url: str) -> Any:
-    """Return a JSON answer; None without one, or when it is no."""
+def get(url: str, site: Site | None = None) -> Any:
+    """Return a JSON answer; None without one, or when it is no. site: with its token."""
+    headers = {} if site is None else site.authorized
     try:
-        answer = httpx.get(url, timeout=10, trust_env=False)
+        answer = httpx.get(url, headers=headers, timeout=10, trust_env=False)
     except httpx.HTTPError:
         return None
     return answer.json() if answer.is_success else None
@@ -134,11 +147,27 @@ def test_it_takes_the_role_over_and_settings_reach_it(site: Site, standby: Path)
     answer = httpx.put(
         f"{urls['central-a']}/api/v1/settings/exporters/192.0.2.9",
         json={"name": "edge"},
-        headers={"Authorization": f"Bearer {read_token(site.system.home / 'token')}"},
+        headers=site.authorized,
         timeout=60,
         trust_env=False,
     )
     assert answer.status_code == 200, answer.text
+
+
+def test_it_says_how_it_is_there_and_on_the_primary(site: Site, standby: Path) -> None:
+    done = site.system.run("standby", "check", "--home", str(standby), "--json", check=False)
+    lines = {each["check"]: each["light"] for each in json.loads(done.stdout)["lines"]}
+    assert done.returncode == ("red" in lines.values())
+    assert (lines["release"], lines["reach from the primary"]) == ("green", "green")
+
+    (agent,) = gather(standby)["agents"]
+    assert (agent["join"]["phase"], len(agent["join"]["lines"])) == ("standby", len(lines))
+
+    def told() -> bool:
+        rows = (get(f"{url}/api/v1/join/progress", site) for url in site.urls(standby).values())
+        return all(each and [row["phase"] for row in each["rows"]] == ["standby"] for each in rows)
+
+    wait_until(told, "every central tells what the machine reported to the primary", DEADLINE_S)
 
 
 @dataclass
@@ -287,3 +316,35 @@ def test_a_wrong_token_is_refused_in_a_sentence(
 
     assert why in said
     assert not {"token", "tls/node.pem", "given.json"} & files_of(home)
+
+
+def test_at_the_end_it_leaves_and_what_was_opened_is_closed(site: Site, standby: Path) -> None:
+    home, run = str(site.system.home), site.system.run
+
+    def view() -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(run("cluster", "--home", home, "--json").stdout)
+        return told
+
+    if view()["primary"] != NAME:
+        run("switchover", NAME, "--home", home)
+    primary = run("standby", "leave", "--home", str(standby), check=False)
+    assert (primary.returncode, "switch over first" in primary.stderr) == (1, True), primary.stderr
+    first = run("standby", "leave", "--home", home, check=False)
+    assert (first.returncode, "cannot leave" in first.stderr) == (1, True), first.stderr
+    opened = run("standby", "disable", "--home", home, check=False)
+    assert (opened.returncode, NAME in opened.stderr) == (1, True), opened.stderr
+    run("switchover", "central-a", "--home", home)
+    heard = run("standby", "remove", NAME, "--home", home, check=False)
+    assert (heard.returncode, "standby leave" in heard.stderr) == (1, True), heard.stderr
+
+    run("standby", "leave", "--remove-data", "--home", str(standby))
+
+    assert {each["name"] for each in view()["nodes"]} == {"central-a", "central-b"}
+    assert not standby.exists()
+    invites = get(f"{site.system_url}/api/v1/invites", site)
+    assert NAME not in {each["used_by"] for each in invites["rows"]}
+    # The collector of the tests before would be cut off.
+    run("standby", "disable", "--force", "--home", home)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", site.https_port), timeout=10)
+    wait_until(lambda: get(f"{site.system_url}/primary") is not None, "it acts", DEADLINE_S)

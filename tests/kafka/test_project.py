@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from services.central.progress import FORCED_MS
+from services.central.too_old import MARK
 from shared.flow_message import encode_headers
 from shared.kafka import Brokers, Producer, ensure_topics, partition_facts
 from shared.topics import Topic
@@ -188,6 +189,28 @@ async def test_stopped_longer_than_the_retention_the_hole_is_a_named_gap(
         gap = sent[1].range
         assert totals["flows"] == len(stream.rows) - gap.rows
         assert totals["losses"] == {"log_gap": {"datagrams": gap.last - gap.first + 1, "flows": 0}}
+
+
+async def test_where_that_is_asked_for_it_stands_still_instead(
+    place: Place, producer: Producer, broker: str
+) -> None:
+    sent = cut(a_live_stream(1), frozenset({4, 8, 12}))
+    offset = await publish(producer, place.flows, sent[:1])
+    async with place.run(stands_still_when_old=True) as one:
+        await one.reads_to(offset)
+        assert "retention" not in one.central.health.reasons
+    end = await publish(producer, place.flows, sent[1:])
+    await delete_records(broker, place.flows, before=end)
+
+    async with place.run(stands_still_when_old=True) as one:
+        await one.until(lambda: "retention" in one.central.health.reasons)
+        assert (place.data_dir / MARK).exists()
+        assert one.alarms("position_lost") == 0
+        assert one.central.store.flow_maxima() == {1: 4}
+        # It is fit for nothing, and answers what it has.
+        assert (await one.get("totals"))["flows"] == 8
+    async with place.run() as one:
+        await one.until(lambda: one.alarms("position_lost") == 1)
 
 
 async def test_an_unknown_column_stops_and_reports_go_on(place: Place, producer: Producer) -> None:

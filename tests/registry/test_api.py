@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from services.registry.api import create_api
-from shared.roles.records import DeathNotice, Handover, Record, SwitchoverRequest
+from shared.roles.records import DeathNotice, Departure, Handover, Record, SwitchoverRequest
 from tests.registry.memory_cluster import MemoryCluster
 from tests.roles.histories import RolesLog, started
 
@@ -197,3 +197,30 @@ async def test_a_decision_that_cannot_be_written_says_so() -> None:
 @pytest.mark.parametrize("body", [None, {"to": 5}, {"to": "b", "more": 1}, {"to": "b" * 300}])
 async def test_a_body_that_cannot_be_is_a_problem(body: object) -> None:
     assert is_problem(await ask(MemoryCluster(started("a", "b")), "POST", "/switchover", body), 400)
+
+
+async def test_who_left_is_forgotten_when_it_is_read_back() -> None:
+    log = started("a", "b", "c")
+    cluster = MemoryCluster(log)
+
+    heard = await ask(cluster, "POST", "/forget", {"node": "c"})
+    assert "steadflow standby leave" in is_problem(heard, 412)
+    assert "switch over first" in is_problem(
+        await ask(cluster, "POST", "/forget", {"node": "a", "has_stopped": True}), 412
+    )
+    assert "no node x" in is_problem(await ask(cluster, "POST", "/forget", {"node": "x"}), 412)
+    before = cluster.appended
+
+    left = await ask(cluster, "POST", "/forget", {"node": "c", "has_stopped": True})
+
+    assert (left.status_code, left.json()) == (200, {"node": "c"})
+    assert (cluster.appended, log.records[-1][0]) == (before + 1, Departure("c", "r1"))
+
+
+async def test_nobody_switches_over_to_a_copy() -> None:
+    log = started("a", "c")
+    log.beat("c", is_fit=False, copies_only=True)
+
+    answer = await ask(MemoryCluster(log), "POST", "/switchover", {"to": "c"})
+
+    assert "only keeps a copy" in is_problem(answer, 412)

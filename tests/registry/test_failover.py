@@ -107,3 +107,13 @@ def test_what_cannot_be_is_refused_with_a_reason(log: RolesLog, to: str, why: st
 def test_nobody_is_claimed_before_the_log_is_configured() -> None:
     with pytest.raises(Refused):
         failover_claim(START, to="", by="r1")
+
+
+def test_one_that_only_keeps_a_copy_is_taken_when_it_is_named() -> None:
+    log = started("a", "c")
+    log.beat("c", is_fit=False, copies_only=True)
+    log.append(DeathNotice("a/1", "somebody"))
+
+    with pytest.raises(Refused):
+        failover_claim(log.state, to="", by="r1")
+    assert failover_claim(log.state, to="c", by="r1").incarnation == "c/1"

@@ -8,6 +8,7 @@ from shared.roles.records import (
     Claim,
     Config,
     DeathNotice,
+    Departure,
     Handover,
     Heartbeat,
     Record,
@@ -125,6 +126,9 @@ def random_history(rng: random.Random, *, records: int = 200) -> RolesLog:
             lives[node] += rng.random() < 0.9
         elif draw < 0.96:
             log.append(SwitchoverRequest(other, "someone"))
+        elif draw < 0.965:
+            log.append(Departure(other, "someone"))
+            lives[other] += rng.random() < 0.9
         elif draw < 0.98:
             log.append(
                 Config(

@@ -8,6 +8,7 @@ from shared.roles.records import (
     Claim,
     Config,
     DeathNotice,
+    Departure,
     Handover,
     Heartbeat,
     Record,
@@ -31,7 +32,16 @@ STORED: list[tuple[bytes, Record]] = [
             lag_s=0.5, has_acted=True, barrier=2, url="http://127.0.0.1:8470",
         ),
     ),
+    (
+        b'{"is":"heartbeat","node":"c","incarnation":"c/1","epoch":7,"acknowledged_ticks":12,'
+        b'"is_fit":false,"copies_only":true}',
+        Heartbeat(
+            node="c", incarnation="c/1", epoch=7, acknowledged_ticks=12, is_fit=False,
+            copies_only=True,
+        ),
+    ),
     (b'{"is":"death","incarnation":"a/1","seen_by":"up"}', DeathNotice("a/1", "up")),
+    (b'{"is":"departure","node":"c","by":"r1"}', Departure("c", "r1")),
     (
         b'{"is":"claim","incarnation":"b/1","expected_epoch":7,"reason":"silent","by":"r1",'
         b'"is_forced":false}',
@@ -78,6 +88,9 @@ def test_a_field_of_a_later_release_is_left_out() -> None:
          "acknowledged_ticks": 1, "lag_s": float("inf")},
         {"is": "heartbeat", "node": "a", "incarnation": "a/1", "epoch": 7,
          "acknowledged_ticks": 1, "lag_s": 10**400},
+        {"is": "heartbeat", "node": "a", "incarnation": "a/1", "epoch": 7,
+         "acknowledged_ticks": 1, "copies_only": 1},
+        {"is": "departure", "node": 7, "by": "r1"},
         {"is": "claim", "incarnation": "a/1", "expected_epoch": 1.5, "reason": "", "by": ""},
         {"is": "config", "period_ms": 1},
         {"is": "config", "dead_ticks": 40},

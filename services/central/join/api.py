@@ -136,7 +136,7 @@ def invites_router(
         summary="Join with the token of an invite",
         description="Over HTTPS only. Needs no other authorization than the token, which admits "
         "one key. The answer holds what the new node needs to be trusted by all others.",
-        dependencies=[Depends(_over_tls), Depends(to_primary)],
+        dependencies=[Depends(over_tls), Depends(to_primary)],
     )
     async def join(body: Join) -> Json:
         try:
@@ -180,7 +180,8 @@ def invites_router(
     return router
 
 
-async def _over_tls(request: Request) -> None:
+async def over_tls(request: Request) -> None:
+    """Refuse a request that carries a token in the clear."""
     if request.url.scheme != "https":
         raise HTTPException(HTTPStatus.FORBIDDEN, "a token is taken over https only")
 

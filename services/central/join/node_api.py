@@ -1,8 +1,8 @@
 """What a machine that joins asks of this one: what it is, and whether it can be reached back."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Annotated, Any, Final, Protocol
 
 import pyarrow as pa
 from fastapi import APIRouter, Depends, Request
@@ -24,6 +24,7 @@ _BUSIEST_MINUTE: Final = (
     "GROUP BY starts_at)"
 )
 
+Port = Annotated[int, Field(ge=1, le=65_535)]
 Check = Callable[[Request], Awaitable[None]]
 
 
@@ -39,7 +40,7 @@ class Ports(BaseModel):
     """TCP ports on the machine that asks."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"ports": [8443]}})
-    ports: list[int] = Field(max_length=PORTS_MAX)
+    ports: list[Port] = Field(max_length=PORTS_MAX)
 
 
 def node_router(store: Answers, machine: Callable[[], Machine], *, authorized: Check) -> APIRouter:
@@ -48,20 +49,31 @@ def node_router(store: Answers, machine: Callable[[], Machine], *, authorized: C
 
     @router.get("/node", summary="This machine, how much it holds, how much arrives")
     async def node() -> Json:
-        here = await asyncio.to_thread(machine)
-        since_s = here.now_ms // 1000 - HOUR_S
-        held = await asyncio.to_thread(_number, store, _STORE_BYTES, {})
-        busiest = await asyncio.to_thread(_number, store, _BUSIEST_MINUTE, {"since": since_s})
-        return {"machine": here.to_json(), "store_bytes": held, "flows_per_s": busiest / 60}
+        return await facts(store, machine)
 
     @router.post("/node/reach", summary="Whether this machine reaches the one that asks")
     async def reach(body: Ports, request: Request) -> Json:
-        # Nobody but the one who asks is tried: this is no scanner for others.
         host = "" if request.client is None else request.client.host
-        tried = await asyncio.gather(*(_try(host, port) for port in body.ports))
-        return {"from": host, "problems": [problem for problem in tried if problem]}
+        return {"from": host, "problems": await reach_back(request, body.ports)}
 
     return router
+
+
+async def facts(store: Answers, machine: Callable[[], Machine]) -> Json:
+    """Return what this machine is, how much it holds, and how much arrives."""
+    here = await asyncio.to_thread(machine)
+    since_s = here.now_ms // 1000 - HOUR_S
+    held = await asyncio.to_thread(_number, store, _STORE_BYTES, {})
+    busiest = await asyncio.to_thread(_number, store, _BUSIEST_MINUTE, {"since": since_s})
+    return {"machine": here.to_json(), "store_bytes": held, "flows_per_s": busiest / 60}
+
+
+async def reach_back(request: Request, ports: Sequence[int]) -> list[str]:
+    """Return which ports of the one who asks cannot be reached, in sentences."""
+    # Nobody else is tried: this is no scanner for others.
+    host = "" if request.client is None else request.client.host
+    tried = await asyncio.gather(*(_try(host, port) for port in ports))
+    return [problem for problem in tried if problem]
 
 
 def _number(store: Answers, sql: str, parameters: Mapping[str, Any]) -> int:

@@ -89,6 +89,8 @@ def _other(entry: Entry) -> Model:
         case "death":
             what = f"The process of {node_of(str(entry['incarnation']))} ended"
             return _row(entry, what, f"seen by {entry['seen_by']}")
+        case "departure":
+            return _row(entry, f"{entry['node']} left for good", f"through {entry['by']}")
         case "handover":
             what = f"{node_of(str(entry['incarnation']))} handed over"
             return _row(entry, what, f"to {node_of(str(entry['to']))}")

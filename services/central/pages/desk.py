@@ -9,6 +9,7 @@ from services.central.answers import Json, rows_of
 from services.central.api import Sources
 from services.central.collectors.listing import Heard as HeardCollector
 from services.central.drills.log import DrillsLog
+from services.central.join.machines import Heard as HeardMachine
 from services.central.live.windows import LiveSnapshot
 from services.central.metadata.seen import SeenRow, exporters_seen
 from services.central.pages.failover import Known, failover_of
@@ -86,13 +87,14 @@ class Desk:
         heard_collectors: Callable[[], list[HeardCollector]],
         proven: Callable[[], Sequence[Proven]] | None = None,
         joining_url: Callable[[], str] = lambda: "",
+        machines: Callable[[], Sequence[HeardMachine]] = tuple,
         live: Callable[[], LiveSnapshot] | None = None,
     ) -> None:
         """Answer from `sources` as the central called `name`; export_address: as configured.
 
         raw_at_once: questions to raw rows at a time. heard_collectors: those that said something
         on topic `collectors`. live: the live rates, None without them. proven: how far the others
-        are equal, None where nobody compares. joining_url: as of `Known`.
+        are equal, None where nobody compares. joining_url, machines: as of `Known`.
         """
         self.name = name
         self.export_address = export_address
@@ -105,6 +107,7 @@ class Desk:
         self._roles = roles
         self._live = live
         self._drills, self._proven, self._joining_url = drills, proven, joining_url
+        self._machines = machines
 
     @property
     def now_ms(self) -> int:
@@ -159,6 +162,7 @@ class Desk:
                 entries=self._drills.entries,
                 drills=self._drills.known(),
                 joining_url=self._joining_url(),
+                machines=self._machines(),
             ),
             self.now_ms,
         )

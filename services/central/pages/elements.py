@@ -36,6 +36,10 @@ class FailoverElement(_Modelled, component="static/sf_failover.js"):
     """All of the Failover page."""
 
 
+class MachinesElement(_Modelled, component="static/sf_machines.js"):
+    """Machines that join or stand by; takes no room while there is none."""
+
+
 class ChartElement(_Modelled, component="static/sf_chart.js"):
     """A panel with a chart over time."""
 

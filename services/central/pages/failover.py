@@ -1,11 +1,13 @@
 """The model of the Failover page: who is primary, how the nodes stand, drills, history; pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from services.central.join.machines import Heard
 from services.central.pages import units
 from services.central.pages.decisions import Proof, decisions
+from services.central.pages.machines import machines_of
 from services.central.pages.strip import node_standing
 from services.central.proof.ledger import Proven
 from shared.digest_records import MINUTE, PERIOD_MS
@@ -35,7 +37,8 @@ class Known:
 
     here: its name. written: what `ha.roles` says. proven: of each other central; None where nobody
     compares. entries: of `ha.history`, the oldest first. drills: the newest first. joining_url:
-    where a machine joins; empty while others cannot reach this one.
+    where a machine joins; empty while others cannot reach this one. machines: what those that join
+    or stand by said to this central.
     """
 
     here: str
@@ -45,11 +48,16 @@ class Known:
     entries: Sequence[Entry] = ()
     drills: Sequence[Drill] = ()
     joining_url: str = ""
+    machines: Sequence[Heard] = ()
 
 
 def failover_of(known: Known, now_ms: int) -> Model:
     """Return the model at `now_ms`."""
     state, view = known.state, cluster_view(known.state, known.written, [])
+    nodes = {each["name"] for each in view["nodes"]}
+    if known.proven is not None:
+        # What a node that left once held says nothing any more.
+        known = replace(known, proven=[each for each in known.proven if each.central in nodes])
     proven = {each.central: each for each in known.proven or ()}
     return {
         "here": known.here,
@@ -67,6 +75,7 @@ def failover_of(known: Known, now_ms: int) -> Model:
         "enable": "" if known.joining_url else ENABLE,
         "joining_url": known.joining_url,
         "release": RELEASE,
+        "machines": machines_of(known.machines, now_ms),
         "drills": [_drill(each, now_ms) for each in known.drills],
         "history": decisions(known.entries, proof_of(known.proven)),
     }
@@ -103,13 +112,19 @@ def _node(node: Model, known: Known, proven: dict[str, Proven]) -> Model:
         "role": "hot standby" if node["role"] == "standby" else node["role"],
         "word": word,
         "level": level,
-        "problem": node["problem"],
+        "problem": _problem(node),
         "lag": DASH if lag_s is None else f"{lag_s:.1f} s",
         "records": DASH if lag_records is None else units.count(lag_records),
         "priority": str(node["priority"]),
         "url": node["url"],
         "proof": _proof(node["name"], known, proven.get(node["name"])),
     }
+
+
+def _problem(node: Model) -> str:
+    if node["role"] != "dead":
+        return str(node["problem"])
+    return f"{node['problem']}. Gone for ever: steadflow standby remove {node['name']}"
 
 
 def _proof(name: str, known: Known, proven: Proven | None) -> Model:

@@ -4,7 +4,7 @@ from fastapi import Request
 
 from services.central.pages import links
 from services.central.pages.desk import Desk
-from services.central.pages.elements import FailoverElement
+from services.central.pages.elements import FailoverElement, MachinesElement
 from services.central.pages.frame import Frame
 from services.central.pages.header import Crumb
 
@@ -21,5 +21,14 @@ def failover_page(desk: Desk, request: Request) -> None:
         is_timeless=True,
     )
     with frame.body:
-        element = FailoverElement(desk.failover())
-    frame.start(watched=lambda: element.show(**desk.failover()))
+        model = desk.failover()
+        element = FailoverElement(model)
+        with element:
+            machines = MachinesElement({"machines": model["machines"]})
+
+    def show() -> None:
+        model = desk.failover()
+        machines.show(machines=model["machines"])
+        element.show(**model)
+
+    frame.start(watched=show)

@@ -42,6 +42,10 @@ def node_standing(node: Model) -> tuple[str, str]:
     lag_s = node["lag_s"]
     if node["role"] == "dead":
         return "silent", "bad"
+    if not node["candidate"]:
+        # It is not fit to be chosen, which is what was asked for.
+        late = lag_s is None or lag_s > _LAG_SHOWN_S
+        return "keeps a copy", "warn" if late else "calm"
     if not node["is_fit"]:
         return "cannot work", "bad"
     if lag_s is None:

@@ -54,7 +54,7 @@ def roles_router(
         @router.post(f"/api/v1/cluster/{what}", summary=summary, operation_id=what)
         async def ask(request: Request) -> Response:
             await authorized(request)
-            return await _ask_registry(request, what, registries)
+            return await ask_registry(request, what, registries)
 
     passes_on("switchover", "Hand the role over to another central")
     passes_on("failover", "Give a vacant role to a central")
@@ -91,7 +91,8 @@ def add_passed_on(app: Any) -> None:  # Any: FastAPI's handlers are typed by Exc
     app.add_exception_handler(PassedOn, handle)
 
 
-async def _ask_registry(request: Request, what: str, registries: tuple[str, ...]) -> Response:
+async def ask_registry(request: Request, what: str, registries: tuple[str, ...]) -> Response:
+    """Pass a request on to the first registry that answers, as `what`; 503 when none does."""
     said = "no registry is known here: setting registry_urls"
     for registry in registries:
         found = await _send(request, f"{registry.rstrip('/')}/{what}", timeout_s=REGISTRY_TIMEOUT_S)

@@ -19,6 +19,7 @@ class Heartbeats:
         role: Role,
         url: Callable[[], str],
         priority: int,
+        copies_only: bool,
         progress: Callable[[], Progress],
         take_has_acted: Callable[[], bool],
     ) -> None:
@@ -28,7 +29,7 @@ class Heartbeats:
         """
         self._pulse = Pulse(brokers, client_id=f"{role.node}-pulse", topic=topic)
         self._role = role
-        self._url, self._priority = url, priority
+        self._url, self._priority, self._copies_only = url, priority, copies_only
         self._progress = progress
         self._take_has_acted = take_has_acted
         self._number = 0
@@ -60,6 +61,7 @@ class Heartbeats:
             barrier=barrier_number(acting),
             url=self._url(),
             lag_records=progress.lag_records,
+            copies_only=self._copies_only,
         )
         self._role.note(HeartbeatSent(self._number, self._role.clocks.boot_s()))
         self._pulse.send(encode_record(heartbeat))

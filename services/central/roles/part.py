@@ -47,6 +47,7 @@ class RolesPart:
         boot_id: str = "",
         url: Callable[[], str],
         priority: int,
+        copies_only: bool = False,
         topics: RolesTopics,
         progress: Callable[[], Progress],
         catch_up: Callable[[], Awaitable[None]],
@@ -57,8 +58,8 @@ class RolesPart:
         """Build without connecting.
 
         boot_id: of the first incarnation; one at random when empty. url: where this central's API
-        answers. catch_up: returns once everything is applied that stood in the logs when it was
-        called.
+        answers. copies_only: it is not to be chosen. catch_up: returns once everything is applied
+        that stood in the logs when it was called.
         """
         self._progress = progress
         self._metrics = metrics
@@ -91,6 +92,7 @@ class RolesPart:
             role=role,
             url=url,
             priority=priority,
+            copies_only=copies_only,
             progress=progress,
             take_has_acted=self._effects.take_has_acted,
         )

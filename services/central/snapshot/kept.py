@@ -88,16 +88,19 @@ class Snapshots:
         now_ms: Callable[[], int],
         new_id: Callable[[], str],
         free_bytes: Callable[[Path], int] = _free_bytes,
+        released: Callable[[str], None] = lambda why: None,
     ) -> None:
         """folder: holds one folder for each. origin: None where store or metadata are by URL.
 
-        new_id: 16 hex digits, another one at each call. `open` takes up what is there.
+        new_id: 16 hex digits, another one at each call. `open` takes up what is there. released:
+        told of each one that goes, and why in a word.
         """
         self._origin = origin
         self._folder = folder
         self._now_ms = now_ms
         self._new_id = new_id
         self._free_bytes = free_bytes
+        self._released = released
         self._kept: dict[str, Kept] = {}
         # One at a time: each reads the whole store.
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="snapshot")
@@ -161,7 +164,7 @@ class Snapshots:
             if kept.made_for == made_for and kept.state is not State.FAILED:
                 return kept, False
             if kept.made_for == made_for:
-                self.release(kept.id)
+                self.release(kept.id, why="replaced")
         if len(self._kept) >= KEPT_MAX:
             raise SnapshotRefused(f"{KEPT_MAX} snapshots are kept: release one of them first")
         if self._free_bytes(self._origin.store) < LOW_DISK_BYTES:
@@ -173,25 +176,32 @@ class Snapshots:
         self._maker.submit(self._make, kept, self._origin)
         return kept, True
 
-    def release(self, snapshot_id: str) -> None:
+    def release_all_of(self, made_for: str) -> None:
+        """Release what a central asked for that comes for it no more."""
+        for kept in self.all():
+            if kept.made_for == made_for:
+                self.release(kept.id)
+
+    def release(self, snapshot_id: str, *, why: str = "asked") -> None:
         """Forget a snapshot and remove its files. Raises NoSuchSnapshot."""
         kept = self.get(snapshot_id)
         del self._kept[snapshot_id]
         kept.is_released = True
         # In the maker's thread, so behind the making.
         self._maker.submit(shutil.rmtree, self._place(kept), ignore_errors=True)
-        log.info("snapshot released id=%s for=%s", kept.id, kept.made_for)
+        self._released(why)
+        log.info("snapshot released id=%s for=%s why=%s", kept.id, kept.made_for, why)
 
     def expire(self) -> None:
         """Release what is older than a day, and the oldest while the disk is short."""
         now_ms = self._now_ms()
         for kept in self.all():
             if now_ms - kept.made_at_ms > KEPT_MS:
-                self.release(kept.id)
+                self.release(kept.id, why="a day")
         oldest = next(iter(self.all()), None)
         if oldest and self._origin and self._free_bytes(self._origin.store) < LOW_DISK_BYTES:
             log.warning("snapshot given up, the disk is short id=%s", oldest.id)
-            self.release(oldest.id)
+            self.release(oldest.id, why="disk")
 
     async def run(self) -> None:
         """Let snapshots expire, until cancelled."""

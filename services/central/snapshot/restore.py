@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 RESTORE = "restore"
 """Folder in a central's data_dir that holds a downloaded snapshot."""
+REPLACE = "replace"
+"""File in a central's data_dir: the snapshot there takes the place of a store with rows."""
 _RESTORED = "restored"
 _RESTORING = "restoring"
 
@@ -43,9 +45,17 @@ def restore_if_asked(
     _tidy(data_dir, before_step)
     folder, mark = data_dir / RESTORE, data_dir / _RESTORING
     complete, begun = is_complete(folder), mark.exists()
-    rows = _rows(origin) if complete and origin is not None and not begun else 0
+    replaces = (data_dir / REPLACE).exists()
+    is_counted = complete and not begun and not replaces
+    rows = _rows(origin) if origin is not None and is_counted else 0
     action, why = decide(
-        Found(is_complete=complete, was_begun=begun, is_embedded=origin is not None, rows=rows)
+        Found(
+            is_complete=complete,
+            was_begun=begun,
+            is_embedded=origin is not None,
+            is_replacing=replaces,
+            rows=rows,
+        )
     )
     if action is Action.REFUSE:
         raise ConfigError(f"{data_dir}: {why}")
@@ -150,6 +160,7 @@ def _tidy(data_dir: Path, before_step: Callable[[str], None]) -> None:
     restored = data_dir / _RESTORED
     if restored.exists():
         before_step("unmark")
+        (data_dir / REPLACE).unlink(missing_ok=True)
         (data_dir / _RESTORING).unlink(missing_ok=True)
         before_step("remove")
         shutil.rmtree(restored)

@@ -23,13 +23,15 @@ class Action(Enum):
 class Found:
     """What lies in a central's folder. is_complete: `restore/` holds a whole snapshot.
 
-    was_begun: the mark `restoring` is there. is_embedded: neither store nor database is by URL.
-    rows: in the store's tables; counted only where a restore is to begin.
+    was_begun: the mark `restoring` is there. is_replacing: the mark `replace` is, which says that
+    the snapshot takes the place of a store with rows. is_embedded: neither store nor database is by
+    URL. rows: in the store's tables; counted only where a restore is to begin.
     """
 
     is_complete: bool
     was_begun: bool
     is_embedded: bool
+    is_replacing: bool = False
     rows: int = 0
 
 
@@ -47,7 +49,7 @@ def decide(found: Found) -> tuple[Action, str]:
             "a snapshot in restore/ needs the embedded store and database: with a store or "
             "metadata by URL restore that server's own backup, and delete restore/"
         )
-    if found.rows and not found.was_begun:
+    if found.rows and not found.was_begun and not found.is_replacing:
         return Action.REFUSE, (
             f"the store has {found.rows} rows already, and a snapshot in restore/ is only for an "
             "empty one: delete restore/, or move store/ and metadata.db away"

@@ -38,6 +38,8 @@ export default {
         <p v-if="!model.nodes.length" class="sf-empty">No node is heard</p>
       </section>
 
+      <slot></slot>
+
       <section class="sf-panel" aria-label="Other machines">
         <header class="sf-panel-head"><h2>Add another machine</h2><span class="sf-grow"></span>
           <template v-if="!model.enable">

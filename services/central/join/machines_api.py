@@ -1,0 +1,130 @@
+"""What machines report over HTTP, what one may ask before it joins, and how one is forgotten."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from services.central.answers import Json
+from services.central.join.api import Check, over_tls
+from services.central.join.invites import InviteRefused, JoinsAs, redeemed
+from services.central.join.machines import Machines, Report, row_of
+from services.central.join.node_api import PORTS_MAX, Port, reach_back
+from shared.invite_token import InviteTokenError, parse_token
+from shared.settings_events import Invite, SettingRemoved, SettingsEvent, invite_key
+
+
+class Gone(BaseModel):
+    """Which node is forgotten; has_stopped: its own machine says that its processes have ended."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"node": "central-c"}})
+    node: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    has_stopped: bool = False
+
+
+class Preview(BaseModel):
+    """A token that is not used up by this, who would join with it, and its ports to be tried."""
+
+    model_config = ConfigDict(extra="forbid")
+    token: str = Field(max_length=200)
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    ports: list[Port] = Field(default=[], max_length=PORTS_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What the routes need of a central.
+
+    invites: all there are; blocking. change: writes a setting, and returns when it was read back.
+    is_listed: whether the roles know a node. ask_registry: passes a request on for a decision.
+    forget: drops what only this central keeps of a node.
+    node: what this machine is and holds, as of `/api/v1/node`. brokers: as others reach them.
+    tick_age_ms: how old the newest tick of the log is by this clock; None before one.
+    """
+
+    invites: Callable[[], Sequence[Invite]]
+    change: Callable[[SettingsEvent], Awaitable[None]]
+    is_listed: Callable[[str], bool]
+    ask_registry: Callable[[Request], Awaitable[Response]]
+    forget: Callable[[str], None]
+    node: Callable[[], Awaitable[Json]]
+    brokers: Callable[[], str]
+    tick_age_ms: Callable[[], float | None]
+    now_ms: Callable[[], int]
+
+
+def machines_router(
+    machines: Machines, cluster: Cluster, *, authorized: Check, to_primary: Check
+) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter(prefix="/api/v1", tags=["join"])
+    before: list[Any] = [Depends(authorized), Depends(to_primary)]  # Any: FastAPI's Depends
+
+    @router.post(
+        "/join/progress", summary="Say how far a machine is that joins", dependencies=before
+    )
+    async def report(body: Report) -> Json:
+        machines.hear(body)
+        return {"name": body.name}
+
+    @router.get(
+        "/join/progress", summary="What machines said that join or stand by", dependencies=before
+    )
+    async def listed() -> Json:
+        return {"rows": [row_of(heard) for heard in machines.known()]}
+
+    @router.post(
+        "/join/preview",
+        summary="What a machine compares itself with before it joins",
+        description="Over HTTPS only. Needs the token of an invite that is open, and does not use "
+        "it up.",
+        dependencies=[Depends(over_tls)],
+    )
+    async def preview(body: Preview, request: Request) -> Json:
+        try:
+            token = parse_token(body.token)
+            redeemed(
+                await asyncio.to_thread(cluster.invites),
+                invite=token.invite,
+                secret=token.secret,
+                joins_as=JoinsAs.STANDBY,
+                node=body.name,
+                key="",
+                now_ms=cluster.now_ms(),
+            )
+        except (InviteTokenError, InviteRefused) as error:
+            raise HTTPException(HTTPStatus.FORBIDDEN, str(error)) from error
+        return {
+            **await cluster.node(),
+            "brokers": cluster.brokers(),
+            "tick_age_ms": cluster.tick_age_ms(),
+            "problems": await reach_back(request, body.ports),
+        }
+
+    @router.post(
+        "/cluster/forget",
+        summary="Forget a node that left for good",
+        description="It is listed no more, and neither are its invites. Refused for one that is "
+        "still heard, and for the primary.",
+        dependencies=before,
+    )
+    async def forget(body: Gone, request: Request) -> Response:
+        used = [
+            each for each in await asyncio.to_thread(cluster.invites) if each.used_by == body.node
+        ]
+        # What broke off behind the registry's part is finished by another try.
+        if cluster.is_listed(body.node) or not used:
+            answer = await cluster.ask_registry(request)
+            if answer.status_code != HTTPStatus.OK:
+                return answer
+        for invite in used:
+            await cluster.change(SettingRemoved(invite_key(invite.invite)))
+        cluster.forget(body.node)
+        return Response(f'{{"node":"{body.node}"}}', media_type="application/json")
+
+    return router
