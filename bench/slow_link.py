@@ -99,16 +99,16 @@ async def _connect(
     except OSError:
         writer.close()
         return
+    passing = [
+        asyncio.create_task(_pass(link, reader, there, is_back=False)),
+        asyncio.create_task(_pass(link, back, writer, is_back=True)),
+    ]
     try:
-        passing = [
-            asyncio.create_task(_pass(link, reader, there, is_back=False)),
-            asyncio.create_task(_pass(link, back, writer, is_back=True)),
-        ]
         await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
+    finally:
         for task in passing:
             task.cancel()
         await asyncio.gather(*passing, return_exceptions=True)
-    finally:
         writer.close()
         there.close()
 
@@ -136,3 +136,4 @@ async def _pass(
         await delivering
     finally:
         delivering.cancel()
+        await asyncio.gather(delivering, return_exceptions=True)
