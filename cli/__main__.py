@@ -2,6 +2,7 @@
 
 import typer
 
+from cli.audit import audit
 from cli.cluster import cluster, failover, history, pause, resume, switchover
 from cli.collector import collector
 from cli.decode import decode
@@ -10,9 +11,11 @@ from cli.drill import drill
 from cli.replay import replay
 from cli.report import report
 from cli.standby import standby
-from cli.status import down, status, token
+from cli.status import down, status
+from cli.tokens import token
 from cli.traffic import traffic
 from cli.up import up
+from cli.user import user
 
 app = typer.Typer(
     name="steadflow",
@@ -24,7 +27,6 @@ app = typer.Typer(
 app.command()(up)
 app.command()(down)
 app.command()(status)
-app.command()(token)
 app.command()(cluster)
 app.command()(switchover)
 app.command()(failover)
@@ -32,6 +34,7 @@ app.command()(pause)
 app.command()(resume)
 app.command()(history)
 app.command()(drill)
+app.command()(audit)
 app.command()(traffic)
 app.command()(replay)
 app.command()(decode)
@@ -39,6 +42,8 @@ app.command()(demo)
 app.add_typer(report, name="report")
 app.add_typer(standby, name="standby")
 app.add_typer(collector, name="collector")
+app.add_typer(user, name="user")
+app.add_typer(token, name="token")
 
 
 def main() -> None:

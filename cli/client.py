@@ -1,6 +1,7 @@
 """Asking a central over HTTP: where it is, and its answer or one sentence."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -8,6 +9,9 @@ from typing import Any, Self
 
 import httpx
 
+from shared.token import TokenError, read_token
+
+TOKEN_VARIABLE = "STEADFLOW_TOKEN"
 TIMEOUT_S = 60.0
 Parameters = dict[str, str | int | list[str]]
 
@@ -53,13 +57,28 @@ def choose_central(home: Path, name: str | None, url: str | None) -> CentralAddr
     raise AskError(f"There is no central {name}; there are: {names}.")
 
 
+def reading_token(home: Path, url: str | None) -> str:
+    """Return what to read with, empty for nothing: the home's own token, or of the environment.
+
+    By URL the home's is not sent: somebody else may answer there.
+    """
+    given = os.environ.get(TOKEN_VARIABLE, "")
+    if given or url is not None:
+        return given
+    try:
+        return read_token(home / "token")
+    except TokenError:
+        return ""
+
+
 class Asker:
     """One HTTP connection pool; every method raises AskError with one sentence."""
 
-    def __init__(self, timeout_s: float = TIMEOUT_S) -> None:
-        """Open nothing yet."""
+    def __init__(self, timeout_s: float = TIMEOUT_S, *, token: str = "") -> None:
+        """Open nothing yet. token: where reading needs one."""
         # No proxy: the API listens on loopback, or the user gave its URL.
-        self._client = httpx.Client(timeout=timeout_s, trust_env=False)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._client = httpx.Client(timeout=timeout_s, trust_env=False, headers=headers)
 
     def __enter__(self) -> Self:
         """Return self."""

@@ -8,6 +8,7 @@ from typing import Any, Self
 import httpx
 
 from cli import running
+from cli.owner import owner_headers
 
 READ_TIMEOUT_S = 5.0
 CHANGE_TIMEOUT_S = 40.0
@@ -74,7 +75,7 @@ class ClusterClient:
                     answer = self._client.post(
                         url + path,
                         json=body,
-                        headers={"Authorization": f"Bearer {self._token}"},
+                        headers=owner_headers(self._token),
                         timeout=httpx.Timeout(CHANGE_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S),
                     )
                 except (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL) as error:

@@ -23,9 +23,10 @@ from rich.table import Table
 
 from cli import running
 from cli.browser import open_page
-from cli.client import Asker, AskError, CentralAddress, find_centrals
+from cli.client import Asker, AskError, CentralAddress, find_centrals, reading_token
 from cli.cluster import last_takeover
 from cli.cluster_client import ClusterClient, ClusterError, Json, urls_of
+from cli.first_login import say_first_password
 from cli.home import default_home
 from cli.keys import Keys, keys
 from cli.live import TOP, CentralView, View, agree, draw, same
@@ -83,7 +84,13 @@ def demo(
         seconds = SECONDS_WITHOUT_TERMINAL
     try:
         empty(home)
-        with Stopped() as stopped, _system(home, options, console, stopped), Asker() as asker:
+        with (
+            Stopped() as stopped,
+            _system(home, options, console, stopped),
+            Asker(token=reading_token(home, None)) as asker,
+        ):
+            if console.is_terminal:
+                say_first_password(home, console.print)
             if not no_browser:
                 open_page(find_centrals(home)[0].url)
             outcome = _run(home, rate, seconds, console, stopped, asker)

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli import running
-from cli.client import Asker, AskError, CentralAddress, find_centrals
+from cli.client import Asker, AskError, find_centrals, reading_token
 from cli.home import default_home
 from cli.network import tls_dir
 from cli.status import NOTHING_RUNS
@@ -71,7 +71,7 @@ def drill(
         fail(f"nothing runs in {folder}", code=NOTHING_RUNS)
     try:
         if list_them:
-            _list(_ask(find_centrals(folder), "drills")["rows"], as_json=as_json)
+            _list(_ask(folder, "drills")["rows"], as_json=as_json)
             return
         ran = _run(folder, Kind.KILL if kill else Kind.SWITCHOVER, asks=not yes)
     except (AskError, DrillError, TokenError) as error:
@@ -85,7 +85,7 @@ def drill(
 
 def _run(home: Path, kind: Kind, *, asks: bool) -> Drill:
     noted = find_centrals(home)
-    view = _ask(noted, "cluster")
+    view = _ask(home, "cluster")
     if problem := kind_problem(view, kind):
         raise DrillError(problem)
     if kind is Kind.KILL:
@@ -131,11 +131,11 @@ def _process(home: Path, central: str) -> psutil.Process:
     raise DrillError(f"{central} does not run on this machine: it cannot be killed from here")
 
 
-def _ask(centrals: list[CentralAddress], path: str) -> Json:
+def _ask(home: Path, path: str) -> Json:
     """Return the first answer. Raises AskError."""
     said = AskError("no central answers")
-    with Asker() as asker:
-        for central in centrals:
+    with Asker(token=reading_token(home, None)) as asker:
+        for central in find_centrals(home):
             try:
                 content: Json = asker.get(central, path)
             except AskError as error:

@@ -4,15 +4,14 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 
-from cli.client import AskError, choose_central
+from cli.client import AskError
 from cli.home import default_home
+from cli.owner import ask_as_owner
 from cli.terminal import fail
-from shared.token import TokenError, read_token
+from shared.token import TokenError
 
-TIMEOUT_S = 30.0
 HOUR_S = 3600
 
 Home = Annotated[Path | None, typer.Option(help="Folder given to `steadflow up`.")]
@@ -52,23 +51,7 @@ def print_invite(joins_as: str, home: Path | None, *, valid_h: float, as_json: b
 
 
 def _make(home: Path, joins_as: str, *, valid_s: int) -> dict[str, Any]:  # JSON
-    central = choose_central(home, None, None)
-    headers = {"Authorization": f"Bearer {read_token(home / 'token')}"}
-    body = {"joins_as": joins_as, "valid_s": valid_s}
-    try:
-        # No proxy: the API listens on loopback.
-        answer = httpx.post(
-            f"{central.url}/api/v1/invites",
-            json=body,
-            headers=headers,
-            timeout=TIMEOUT_S,
-            trust_env=False,
-        )
-        content: dict[str, Any] = answer.json()
-    except (httpx.HTTPError, ValueError) as error:
-        raise AskError(
-            f"{central.name} gives no answer of use at {central.url}: {error}"
-        ) from error
-    if not answer.is_success:
-        raise AskError(f"{central.name}: {content.get('detail', answer.status_code)}")
-    return content
+    made: dict[str, Any] = ask_as_owner(
+        home, "POST", "invites", {"joins_as": joins_as, "valid_s": valid_s}
+    )
+    return made

@@ -11,6 +11,7 @@ from cli import running
 from cli.client import AskError, choose_central
 from cli.cluster_client import ClusterClient, ClusterError, urls_of
 from cli.home import default_home
+from cli.owner import owner_headers
 from cli.standby_home import NoStandby, StandbyHome, centrals_told, read_standby, remove_data
 from cli.status import stop
 from cli.terminal import fail
@@ -128,7 +129,7 @@ def _forget(client: httpx.Client, url: str, token: str, body: Mapping[str, Any])
     return client.post(
         f"{url.rstrip('/')}/api/v1/cluster/forget",
         json=body,
-        headers={"Authorization": f"Bearer {token}"},
+        headers=owner_headers(token),
     )
 
 

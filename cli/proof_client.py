@@ -6,6 +6,8 @@ from typing import Any, Self
 
 import httpx
 
+from cli.owner import owner_headers
+
 TIMEOUT_S = 30.0
 
 Json = dict[str, Any]  # Any: JSON
@@ -51,7 +53,7 @@ class ProofClient:
         return rows
 
     def _asked(self, method: str, path: str, body: Json | None = None) -> Json:
-        headers = {"Authorization": f"Bearer {self._token}"}
+        headers = owner_headers(self._token)
         try:
             answer = self._client.request(method, self._url + path, json=body, headers=headers)
             content = answer.json()

@@ -14,7 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from cli.client import Asker, AskError, Parameters, choose_central
+from cli.client import Asker, AskError, Parameters, choose_central, reading_token
 from cli.home import default_home
 from cli.terminal import fail, format_bytes
 
@@ -226,8 +226,9 @@ def _question(
 
 def _show(place: Place, path: str, question: Parameters, title: str) -> None:
     try:
-        central = choose_central(place.home or default_home(), place.central, place.url)
-        with Asker() as asker:
+        home = place.home or default_home()
+        central = choose_central(home, place.central, place.url)
+        with Asker(token=reading_token(home, place.url)) as asker:
             answer = asker.get(central, path, question)
     except AskError as error:
         fail(str(error))

@@ -1,4 +1,4 @@
-"""`steadflow status`, `down` and `token`: what runs in a home, its end, its key."""
+"""`steadflow status` and `down`: what runs in a home, and its end."""
 
 import contextlib
 import json
@@ -18,7 +18,6 @@ from cli import running
 from cli.cluster_client import ClusterClient, ClusterError, urls_of
 from cli.home import default_home
 from cli.terminal import fail
-from shared.token import TokenError, read_token
 
 NOTHING_RUNS = 3
 """Exit code of `status` and `down` when there is nothing."""
@@ -59,14 +58,6 @@ def stop(folder: Path) -> None:
         running.wait_released(folder, STOP_TIMEOUT_S, sleep=time.sleep)
     # The lock is given back a moment before the launcher itself has ended.
     running.end_leftovers(facts)
-
-
-def token(home: Annotated[Path | None, typer.Option(help=_HOME_HELP)] = None) -> None:
-    """Print the bearer token that every change needs."""
-    try:
-        typer.echo(read_token((home or default_home()).absolute() / "token"))
-    except TokenError as error:
-        fail(str(error))
 
 
 def print_status(home: Path, *, as_json: bool) -> None:

@@ -20,6 +20,7 @@ from cli import running
 from cli.broker import BrokerError, BrokerPlan, plan_broker, prepare
 from cli.browser import open_page
 from cli.death_notices import DeathNotices
+from cli.first_login import say_first_password
 from cli.home import default_home
 from cli.jars import JarError, cache_directory, fetch_jars, read_lock
 from cli.network import NetworkWatch, network_file, prepare_tls, tls_dir, with_network
@@ -55,6 +56,7 @@ from shared.token import TokenError, make_token
 from shared.topics import TOPICS
 
 DETACH_TIMEOUT_S = 300.0
+_DETACHED = "STEADFLOW_DETACHED"
 _PROBLEMS = (
     running.HomeError,
     PortTaken,
@@ -94,6 +96,7 @@ def up(
     )
     if detach:
         start_detached(options.home, [*sys.argv[1:], "--no-browser"])
+        say_first_password(options.home, _say)
         print_status(options.home, as_json=False)
         return
     run(options, open_browser=not no_browser)
@@ -130,7 +133,7 @@ def start_detached(home: Path, given: Sequence[str]) -> None:
         with log.open("ab") as output:
             process = subprocess.Popen(
                 python_module("cli", *command),
-                env=os.environ | import_path(),
+                env=os.environ | import_path() | {_DETACHED: "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -146,6 +149,11 @@ def start_detached(home: Path, given: Sequence[str]) -> None:
             process.terminate()
             fail(f"steadflow was not ready after {DETACH_TIMEOUT_S:.0f} s: see {log.parent}")
         time.sleep(0.1)
+
+
+def is_detached() -> bool:
+    """Whether another command waits for this one and says what a person has to know."""
+    return bool(os.environ.get(_DETACHED))
 
 
 def _is_ready(home: Path, pid: int) -> bool:
@@ -244,8 +252,10 @@ async def _run(launch: _Launch, *, open_browser: bool) -> None:
         _say(f"ready: {url(launch.ports.centrals[0])} (Ctrl-C stops everything)")
         if open_browser:
             open_page(url(launch.ports.centrals[0]))
+        saying = asyncio.create_task(_say_first_password(launch.options.home))
         watching = asyncio.create_task(watch.run())
         await asyncio.wait([stopping, watching], return_when=asyncio.FIRST_COMPLETED)
+        await end_task(saying)
         await end_task(watching)
         if not watching.cancelled():
             watching.result()
@@ -253,6 +263,11 @@ async def _run(launch: _Launch, *, open_browser: bool) -> None:
         _say("stopping")
         await deaths.stop()
         await supervisor.stop()
+
+
+async def _say_first_password(home: Path) -> None:
+    if not is_detached():
+        await asyncio.to_thread(say_first_password, home, _say)
 
 
 async def _start(launch: _Launch, supervisor: Supervisor, deaths: DeathNotices) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
+from starlette.requests import HTTPConnection
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from shared.config import ConfigError
@@ -46,7 +47,7 @@ def _common_name(certificate: dict[str, Any] | None) -> str | None:
     return None
 
 
-def client_name(request: Request) -> str | None:
+def client_name(request: HTTPConnection) -> str | None:
     """Return the node whose certificate came with `request`; None without one.
 
     It was verified: our authority signed that this key is that node's.

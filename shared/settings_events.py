@@ -65,13 +65,35 @@ class Invite:
 
 
 @dataclass(frozen=True, slots=True)
+class Account:
+    """Who may log in. password_hash: argon2id, as a PHC string. changed_by: who set it."""
+
+    account: str
+    password_hash: str
+    changed_at_ms: int
+    changed_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiToken:
+    """A token of the API. token: its id. secret_hash: in hex. scope: `read` or `change`."""
+
+    token: str
+    name: str
+    secret_hash: str
+    scope: str
+    made_at_ms: int
+    made_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SettingRemoved:
     """The setting of `key` is the default again."""
 
     key: str
 
 
-SettingSet = RetentionSet | ExporterNamed | InterfaceNamed | Invite
+SettingSet = RetentionSet | ExporterNamed | InterfaceNamed | Invite | Account | ApiToken
 SettingsEvent = SettingSet | SettingRemoved
 
 RETENTION_KEY: Final = "retention"
@@ -84,8 +106,12 @@ _KINDS: Final[dict[str, type[SettingSet]]] = {
     "exporter": ExporterNamed,
     "interface": InterfaceNamed,
     "invite": Invite,
+    "account": Account,
+    "token": ApiToken,
 }
 _HEX: Final = re.compile("[0-9a-f]{8,64}")
+_ACCOUNT: Final = re.compile("[a-z0-9_-]{1,64}")
+_HASH: Final = re.compile(r"\$argon2id\$[!-~]{1,245}")
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
@@ -104,6 +130,16 @@ def invite_key(invite: str) -> str:
     return f"invite/{invite}"
 
 
+def account_key(account: str) -> str:
+    """Return the key of an account: `account/admin`."""
+    return f"account/{account}"
+
+
+def token_key(token: str) -> str:
+    """Return the key of an API token: `token/0123456789abcdef`."""
+    return f"token/{token}"
+
+
 def key_of(event: SettingsEvent) -> str:
     """Return the natural key of `event`."""
     match event:
@@ -115,6 +151,10 @@ def key_of(event: SettingsEvent) -> str:
             return interface_key(exporter, if_index)
         case Invite(invite):
             return invite_key(invite)
+        case Account(account):
+            return account_key(account)
+        case ApiToken(token):
+            return token_key(token)
         case SettingRemoved(key):
             return key
 
@@ -174,6 +214,10 @@ def _out_of_bounds(event: SettingSet) -> str:
             return _no_name(name)
         case Invite():
             return _no_invite(event)
+        case Account():
+            return _no_account(event)
+        case ApiToken():
+            return _no_token(event)
     return ""
 
 
@@ -185,6 +229,24 @@ def _no_invite(invite: Invite) -> str:
     if invite.used_key and not _HEX.fullmatch(invite.used_key):
         return f"key of invite {invite.invite}"
     names = (invite.joins_as, invite.made_by or "-", invite.used_by or "-")
+    return next(filter(None, map(_no_name, names)), "")
+
+
+def _no_account(account: Account) -> str:
+    # The hash itself is nobody's to read in a log.
+    if not _ACCOUNT.fullmatch(account.account) or not _HASH.fullmatch(account.password_hash):
+        return f"account {account.account[:40]!r}"
+    if not 0 <= account.changed_at_ms < 1 << 63:
+        return f"time of account {account.account}"
+    return _no_name(account.changed_by or "-")
+
+
+def _no_token(token: ApiToken) -> str:
+    if not _HEX.fullmatch(token.token) or not _HEX.fullmatch(token.secret_hash):
+        return f"token {token.token[:40]!r}"
+    if not 0 <= token.made_at_ms < 1 << 63:
+        return f"time of token {token.token}"
+    names = (token.name, token.scope, token.made_by or "-")
     return next(filter(None, map(_no_name, names)), "")
 
 

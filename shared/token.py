@@ -68,12 +68,13 @@ def same_token(expected: str, given: str) -> bool:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Be `python -m shared.token FILE`: make the token where there is none; the exit code."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m shared.token FILE\n")
+    """Be `python -m shared.token FILE...`: make a secret where there is none; the exit code."""
+    if not arguments:
+        sys.stderr.write("usage: python -m shared.token FILE...\n")
         return 2
     try:
-        make_token(Path(arguments[0]))
+        for argument in arguments:
+            make_token(Path(argument))
     except (TokenError, OSError) as error:
         sys.stderr.write(f"token: {error}\n")
         return 1

@@ -106,7 +106,12 @@ DRILLS = Topic(
     "drills", "drill", 1, None, compacted=True,
     why="reports of failover drills, the newest 50; read with read_committed",
 )  # fmt: skip
+AUDIT = Topic(
+    "audit", "none", 1, timedelta(days=400),
+    why="who changed what, and who logged in; read with read_committed",
+)  # fmt: skip
 
 TOPICS: tuple[Topic, ...] = (
     FLOWS, RATES, SETTINGS, COLLECTORS, DIGESTS, HA_LOG, HA_ROLES, HA_HISTORY, OUTBOX, DRILLS,
+    AUDIT,
 )  # fmt: skip

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI, Response
+from fastapi.responses import HTMLResponse
 from prometheus_client import CONTENT_TYPE_LATEST, ProcessCollector, generate_latest
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -36,11 +37,16 @@ from services.central.join.machines_api import Cluster, machines_router
 from services.central.join.node_api import facts, node_router
 from services.central.live.api import Subscribers, live_router
 from services.central.live.live_view import LiveView
+from services.central.login.api import pages_router
+from services.central.login.guard import may_change
+from services.central.login.part import LoginPart
 from services.central.metadata.database import MetadataUrlError, migrate, open_database
 from services.central.metadata.hints import Hints
 from services.central.metadata.settings_tables import SettingsTables
 from services.central.metrics import PREFIX, CentralMetrics, FreshnessCollector
 from services.central.open_files import allow_open_files
+from services.central.pages.api_page import api_page
+from services.central.pages.head import page_head
 from services.central.problems import add_problems
 from services.central.project import Projection
 from services.central.proof.api import proof_router
@@ -54,7 +60,7 @@ from services.central.roles.notifier import Notifier
 from services.central.roles.part import RolesPart
 from services.central.roles.role import Clocks, Progress
 from services.central.settings import SettingsLog
-from services.central.settings_api import authorization, settings_router
+from services.central.settings_api import settings_router
 from services.central.snapshot.api import add_snapshot_problems, snapshots_router
 from services.central.snapshot.kept import Snapshots
 from services.central.snapshot.making import Origin
@@ -77,6 +83,7 @@ from shared.tasks import end_task
 from shared.this_machine import this_machine
 from shared.token import configured_token
 from shared.topics import (
+    AUDIT,
     COLLECTORS,
     DIGESTS,
     DRILLS,
@@ -126,6 +133,7 @@ class Central:
     downloads: Downloads
     machines: Machines
     token: str | None
+    login: LoginPart
 
     def close(self) -> None:
         """Close store and database; the loops have ended before."""
@@ -149,6 +157,7 @@ def open_central(
     collectors_topic: Topic = COLLECTORS,
     digests: Topic = DIGESTS,
     drills_topic: Topic = DRILLS,
+    audit_topic: Topic = AUDIT,
     roles_topics: RolesTopics = ROLES_TOPICS,
     url: str = "",
     before_step: Callable[[str], None] = lambda step: None,
@@ -201,9 +210,19 @@ def open_central(
         return retention() if settings.is_complete else None
 
     async def write_setting(key: bytes, value: bytes | None) -> int:
-        (sent,) = await roles.commit([Outgoing(settings_topic.name, key, value)])
-        return sent.offset
+        sent = await roles.commit([Outgoing(settings_topic.name, key, value), *login.audit.owed()])
+        login.audit.paid()
+        return sent[0].offset
 
+    login = LoginPart(
+        config,
+        tables,
+        brokers,
+        token=token,
+        topic=audit_topic,
+        now_ms=now_ms,
+        metrics=metrics.login,
+    )
     settings = SettingsLog(
         tables,
         brokers=brokers,
@@ -328,9 +347,7 @@ def open_central(
         joining=joining_of(
             config,
             token=token,
-            urls=lambda: sorted(
-                {member.url for member in roles.role.state.members.values() if member.url}
-            ),
+            urls=lambda: member_urls(roles),
             collectors=collectors.heard_names,
             install=downloads.install,
             now_ms=now_ms,
@@ -338,7 +355,13 @@ def open_central(
         downloads=downloads,
         machines=Machines(now_ms),
         token=token,
+        login=login,
     )
+
+
+def member_urls(roles: RolesPart) -> list[str]:
+    """Return where the centrals answer."""
+    return sorted({member.url for member in roles.role.state.members.values() if member.url})
 
 
 def _watch(
@@ -360,10 +383,15 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
         title="steadflow central",
         version="1",
         summary="What the network's exporters reported, counted exactly once.",
+        # Theirs are drawn by a script of another host, which would act as whoever is logged in.
+        docs_url=None,
+        redoc_url=None,
     )
     add_problems(app)
     app.add_middleware(BodyLimit)
+    central.login.guard(app)
     app.add_middleware(HttpMetrics, histogram=central.metrics.http)
+    central.login.protect(app, lambda: member_urls(central.roles))
     sources = Sources(
         store=central.store,
         database=central.database,
@@ -379,35 +407,39 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
     app.include_router(report_router(sources))
     app.include_router(state_router(sources))
     app.include_router(collectors_router(central.collectors, now_ms))
-    authorized = authorization(central.token)
     tls = https_client(central.config)
-    passed_on = to_primary(central.roles.role, tls)
+    passed_on = to_primary(central.roles.role, tls, token=central.token)
     app.include_router(
         settings_router(
             central.settings_tables,
             central.settings,
             retention=central.retention,
-            before_change=[authorized, passed_on],
+            before_change=[may_change, passed_on],
         )
     )
     app.include_router(
-        roles_router(central.roles, registries=central.config.registries, authorized=authorized)
+        roles_router(
+            central.roles,
+            registries=central.config.registries,
+            token=central.token,
+            authorized=may_change,
+        )
     )
-    app.include_router(node_router(central.store, _machine(central), authorized=authorized))
+    app.include_router(node_router(central.store, _machine(central), authorized=may_change))
     if central.joining is not None:
         app.include_router(
             invites_router(
                 central.settings_tables.invites,
                 central.settings.change,
                 central.joining,
-                authorized=authorized,
+                authorized=may_change,
                 to_primary=passed_on,
                 made_by=central.config.name,
             )
         )
     app.include_router(
         machines_router(
-            central.machines, _cluster(central), authorized=authorized, to_primary=passed_on
+            central.machines, _cluster(central), authorized=may_change, to_primary=passed_on
         )
     )
     app.include_router(
@@ -415,20 +447,25 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
             central.drills,
             central.roles,
             token=central.token,
-            authorized=authorized,
+            authorized=may_change,
             to_primary=passed_on,
             tls=tls,
             now_ms=now_ms,
         )
     )
-    app.include_router(snapshots_router(central.snapshots, authorized))
+    app.include_router(snapshots_router(central.snapshots, may_change))
     add_snapshot_problems(app)
-    app.include_router(proof_router(central.proof, authorized))
+    app.include_router(proof_router(central.proof, may_change))
+    central.login.add_routes(app, central.settings.change, before_change=[may_change, passed_on])
     add_passed_on(app)
     app.include_router(download_router(central.downloads))
     if central.config.live:
         app.include_router(live_router(central.live, central.subscribers, now_ms))
     app.include_router(health_router(central.health))
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(api_page(app.openapi(), head=page_head(), central=central.config.name))
 
     @app.get("/metrics", tags=["health"], summary="Prometheus metrics")
     async def metrics() -> Response:
@@ -439,6 +476,9 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
         from services.central.pages.desk import Desk
         from services.central.pages.mount import mount_pages
 
+        app.include_router(
+            pages_router(central.login.logins, head=page_head, central=central.config.name)
+        )
         desk = Desk(
             sources,
             central.health,
@@ -477,7 +517,9 @@ def _cluster(central: Central) -> Cluster:
         invites=central.settings_tables.invites,
         change=central.settings.change,
         is_listed=lambda node: node in {each.node for each in role.state.members.values()},
-        ask_registry=lambda request: ask_registry(request, "forget", central.config.registries),
+        ask_registry=lambda request: ask_registry(
+            request, "forget", central.config.registries, central.token
+        ),
         forget=forget,
         node=lambda: facts(central.store, _machine(central)),
         brokers=lambda: brokers_for_others(central.config),
@@ -496,6 +538,9 @@ async def running(central: Central) -> AsyncIterator[asyncio.Task[None]]:
             await central.live.warmed.wait()
         await central.roles.run()
 
+    def may_make() -> bool:
+        return central.settings.is_complete and central.roles.role.is_primary
+
     async def loops() -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(central.projection.run())
@@ -503,6 +548,7 @@ async def running(central: Central) -> AsyncIterator[asyncio.Task[None]]:
             group.create_task(central.collectors.run())
             group.create_task(central.proof.run())
             group.create_task(central.drills.run())
+            group.create_task(central.login.run(central.settings.change, may_make=may_make))
             group.create_task(roles())
             group.create_task(central.notifier.run())
             group.create_task(central.snapshots.run())

@@ -1,7 +1,7 @@
 """Settings of the central."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -128,8 +128,18 @@ class CentralConfig(BaseSettings):
     )
     token_file: Path | None = Field(
         None,
-        description="File (mode 600) with the bearer token that every change needs. Without it "
-        "nothing can be changed through the API.",
+        description="File (mode 600) with the cluster's bearer token, of centrals, commands and "
+        "standbys among each other. Without it nobody can log in and nothing can be changed.",
+    )
+    admin_password_file: Path | None = Field(
+        None,
+        description="File (mode 600) with the password of the first account, `admin`, which the "
+        "primary makes where there is no account yet.",
+    )
+    reading: Literal["loopback", "login"] = Field(
+        "loopback",
+        description="Who may read without a login or token: everybody who comes from and to "
+        "127.0.0.1 without TLS (`loopback`), or nobody (`login`), as behind a proxy.",
     )
     report_clients: int = Field(
         2, ge=1, le=32, description="Reports that run at once; others wait in line."

@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 
 from services.central.collectors.metrics import CollectorsMetrics
 from services.central.live.metrics import LiveMetrics
+from services.central.login.metrics import LoginMetrics
 from services.central.progress import Progress
 from services.central.proof.metrics import ProofMetrics
 from services.central.roles.metrics import RolesMetrics
@@ -134,6 +135,7 @@ class CentralMetrics:
         )
         self.http = http_histogram(prefix, self.registry)
         self.live = LiveMetrics(self.registry, prefix)
+        self.login = LoginMetrics(prefix, self.registry)
         self.collectors = CollectorsMetrics(self.registry, prefix)
         self.roles = RolesMetrics(prefix, self.registry)
         self.proof = ProofMetrics(self.registry, prefix)

@@ -18,7 +18,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Forbidden(Exception):
-    """A change without the right bearer token; the text is one sentence."""
+    """A change by somebody who is not known; the text is one sentence."""
 
 
 class NotNow(Exception):

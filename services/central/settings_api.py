@@ -1,4 +1,4 @@
-"""Settings over HTTP. A change needs the bearer token and answers when it was read back."""
+"""Settings over HTTP. A change answers when it was read back."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,10 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from services.central.answers import Json
 from services.central.filters import ReportError
 from services.central.metadata.settings_tables import SettingsTables
-from services.central.problems import Forbidden
 from services.central.settings import SettingsLog
 from shared.addresses import format_address, pack_address
-from shared.guard import objection
 from shared.settings_events import (
     RETENTION_KEY,
     ExporterNamed,
@@ -62,16 +60,6 @@ class InterfaceName(BaseModel):
     )
     name: Name
     speed_bps: int = Field(0, ge=0, le=10**15, description="Bits per second; 0 unknown.")
-
-
-def authorization(token: str | None) -> Check:
-    """Return the check of the bearer token; None refuses every change. Raises Forbidden."""
-
-    async def authorized(request: Request) -> None:
-        if why := objection(request.headers, token, service="central"):
-            raise Forbidden(why)
-
-    return authorized
 
 
 def settings_router(

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.registry.failover import Refused, failover_claim
-from services.registry.guard import ChangesGuarded
+from services.registry.guard import ChangesGuarded, Note
 from services.registry.problems import NotNow, TooLate, add_problems
 from shared.roles.cluster import ClusterRoles
 from shared.roles.fold import RolesState, Standing, standing
@@ -87,14 +87,19 @@ class Gone(BaseModel):
     has_stopped: bool = False
 
 
-def create_api(cluster: Cluster, *, token: str | None, clock_s: Callable[[], float]) -> FastAPI:
-    """Return the API. token: None refuses every change. clock_s: must not fall."""
+def create_api(
+    cluster: Cluster, *, token: str | None, clock_s: Callable[[], float], note: Note | None = None
+) -> FastAPI:
+    """Return the API.
+
+    token: None refuses every change. clock_s: must not fall. note: as of `ChangesGuarded`.
+    """
     app = FastAPI(
         title="steadflow registry",
         version="1",
         summary="Who is primary, who could be, and what a person may decide about it.",
     )
-    app.add_middleware(ChangesGuarded, token=token)
+    app.add_middleware(ChangesGuarded, token=token, note=note)
     add_problems(app)
     app.include_router(_reading(cluster))
     app.include_router(_changing(cluster, clock_s))

@@ -14,15 +14,18 @@ from prometheus_client import CONTENT_TYPE_LATEST, ProcessCollector, generate_la
 
 from services.registry.api import create_api
 from services.registry.config import RegistryConfig
+from services.registry.guard import audited_by
 from services.registry.metrics import PREFIX, RegistryMetrics, RolesCollector
 from services.registry.registry import Registry
+from shared.audit_writer import AuditWriter
 from shared.health import Health, health_router
 from shared.health_metrics import HealthCollector
 from shared.http import http_server, listen
 from shared.http_metrics import HttpMetrics
+from shared.kafka import configured_brokers
 from shared.tasks import end_task
 from shared.token import configured_token
-from shared.topics import HA_HISTORY, HA_LOG, HA_ROLES, Topic
+from shared.topics import AUDIT, HA_HISTORY, HA_LOG, HA_ROLES, Topic
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +40,7 @@ class Service:
     health: Health
     metrics: RegistryMetrics
     token: str | None
+    audit: AuditWriter
 
 
 def build(
@@ -45,6 +49,7 @@ def build(
     ha_log: Topic = HA_LOG,
     ha_roles: Topic = HA_ROLES,
     ha_history: Topic = HA_HISTORY,
+    audit: Topic = AUDIT,
 ) -> Service:
     """Build everything. Raises ConfigError. Tests take topics of their own."""
     token = configured_token(config.token_file)
@@ -63,12 +68,20 @@ def build(
     ProcessCollector(registry=metrics.registry)
     metrics.registry.register(HealthCollector(PREFIX, health))
     metrics.registry.register(RolesCollector(registry))
-    return Service(registry, health, metrics, token)
+    writer = AuditWriter(configured_brokers(config), client_id=config.name, topic=audit)
+    return Service(registry, health, metrics, token, writer)
 
 
 def create_app(service: Service) -> FastAPI:
     """Return the API of a registry with its health and metrics."""
-    app = create_api(service.registry, token=service.token, clock_s=time.monotonic)
+
+    async def note(by: str, address: str, request: str, status: int) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        await service.audit.note(
+            audited_by(service.registry.name, now_ms, by, address, request, status)
+        )
+
+    app = create_api(service.registry, token=service.token, clock_s=time.monotonic, note=note)
     app.add_middleware(HttpMetrics, histogram=service.metrics.http)
     app.include_router(health_router(service.health))
 
@@ -87,6 +100,7 @@ async def running(service: Service) -> AsyncIterator[asyncio.Task[None]]:
         yield task
     finally:
         await end_task(task)
+        await service.audit.stop()
 
 
 async def serve(config: RegistryConfig) -> None:

@@ -32,8 +32,11 @@ class Differs(Exception):
 class CentralHere:
     """One central. Waits may last for ever: it is another process."""
 
-    def __init__(self, url: str, *, name: str, data_dir: Path) -> None:
-        """Open nothing. data_dir: where it keeps its data."""
+    def __init__(
+        self, url: str, *, name: str, data_dir: Path, token: Callable[[], str] = lambda: ""
+    ) -> None:
+        """Open nothing. data_dir: where it keeps its data. token: for where reading needs one."""
+        self._token = token
         self._url = url
         self._name = name
         self._data_dir = data_dir
@@ -102,7 +105,10 @@ class CentralHere:
         self, holds: Callable[[httpx.AsyncClient], Awaitable[Any]], *, unless_old: bool = True
     ) -> None:
         async with httpx.AsyncClient(
-            base_url=self._url, timeout=TIMEOUT_S, trust_env=False
+            base_url=self._url,
+            headers={"Authorization": f"Bearer {self._token()}"},
+            timeout=TIMEOUT_S,
+            trust_env=False,
         ) as client:
             while not await holds(client):
                 if unless_old and (why := self.too_old()):

@@ -97,7 +97,12 @@ class Steps:
         self._now_ms = now_ms
         self._now_s = now_s
         self._client: PrimaryClient | None = None
-        self.central = CentralHere(config.central_url, name=config.name, data_dir=config.data_dir)
+        self.central = CentralHere(
+            config.central_url,
+            name=config.name,
+            data_dir=config.data_dir,
+            token=lambda: read_token(config.home / "token"),
+        )
 
     @property
     def tls_dir(self) -> Path:

@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from fastapi import Request
 
 from services.central.app import ROLES_TOPICS, Central, create_app, open_central, running
 from services.central.config import CentralConfig
+from services.central.problems import Forbidden
 from services.central.roles.duties import RolesTopics
-from shared.topics import DIGESTS, DRILLS, Topic
+from shared.topics import AUDIT, DIGESTS, DRILLS, Topic
 
 DEADLINE_S = 60.0
 TOKEN = "a-token-of-the-tests"
+URL = "http://127.0.0.1:8470"
+"""Reading is open there."""
 
 
 def own_digests() -> Topic:
@@ -39,6 +43,7 @@ class Place:
     drills: Topic = field(
         default_factory=lambda: replace(DRILLS, name=f"drills-{uuid.uuid4().hex}")
     )
+    audit: Topic = field(default_factory=lambda: replace(AUDIT, name=f"audit-{uuid.uuid4().hex}"))
 
     def config(self, **changes: Any) -> CentralConfig:  # Any: fields of the config
         self.data_dir.mkdir(exist_ok=True)
@@ -69,6 +74,7 @@ class Place:
             roles_topics=self.roles,
             digests=self.digests,
             drills_topic=self.drills,
+            audit_topic=self.audit,
             url=f"http://{self.name}",
             before_step=before_step,
         )
@@ -121,9 +127,15 @@ class Running:
 @contextlib.asynccontextmanager
 async def client_of(central: Central) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(create_app(central))
-    async with httpx.AsyncClient(transport=transport, base_url="http://central") as client:
+    async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
         yield client
 
 
 def authorized() -> dict[str, str]:
     return {"Authorization": f"Bearer {TOKEN}"}
+
+
+async def with_token(request: Request) -> None:
+    """What stands before a router that is served without the guard of a whole central."""
+    if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+        raise Forbidden("no")

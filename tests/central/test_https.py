@@ -22,6 +22,7 @@ from shared.tls import (
     pinned,
     trusting,
 )
+from tests.central.centrals import TOKEN
 from tests.central.test_app import ended, start
 from tests.tls_nodes import authority_in, make_node
 from tests.waiting import wait_until
@@ -57,14 +58,38 @@ def test_pages_and_api_are_served_by_https_only_on_its_port(
     tmp_path: Path, files: TlsFiles
 ) -> None:
     port = free_port()
-    with running(tmp_path, https_host="127.0.0.1", https_port=port):
+    token = tmp_path / "token"
+    token.touch(mode=0o600)
+    token.write_text(TOKEN)
+    with running(tmp_path, https_host="127.0.0.1", https_port=port, token_file=token):
         wait_until(lambda: answers(files, port), "it answers by HTTPS")
         with httpx.Client(
             verify=client_context(files), base_url=f"https://localhost:{port}", trust_env=False
         ) as client:
+            assert client.get("/api/v1/totals").status_code == 401
+            to_login = client.get("/?theme=dark", headers={"Accept": "text/html"})
+            assert to_login.headers["location"] == "/login?next=%2F%3Ftheme%3Ddark"
+            assert "No password was set yet" in client.get("/login").text
+            socket = client.get("/_nicegui_ws/socket.io/?EIO=4&transport=polling")
+            assert socket.status_code == 401
+            upgrade = {
+                "Connection": "Upgrade",
+                "Upgrade": "websocket",
+                "Sec-WebSocket-Version": "13",
+                "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+            }
+            handshake = client.get(
+                "/_nicegui_ws/socket.io/?EIO=4&transport=websocket", headers=upgrade
+            )
+            assert handshake.status_code == 403
+
+            client.headers["Authorization"] = f"Bearer {TOKEN}"
             assert client.get("/api/v1/totals").json()["flows"] == 0
             page = client.get("/")
             assert page.status_code == 200
+            assert page.headers["x-frame-options"] == "DENY"
+            assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+            assert page.headers["cache-control"] == "no-store"
             assert "http://" not in page.text.replace("http://www.w3.org", "")
         with pytest.raises(httpx.TransportError):
             httpx.get(f"http://localhost:{port}/health/live", trust_env=False)

@@ -10,13 +10,12 @@ import pytest
 from fastapi import FastAPI
 
 from services.central.problems import add_problems
-from services.central.settings_api import authorization
 from services.central.snapshot.api import add_snapshot_problems, snapshots_router
 from services.central.snapshot.kept import KEPT_MAX, KEPT_MS, Snapshots, State
 from services.central.snapshot.making import Origin
 from services.central.snapshot.metrics import SnapshotCollector
 from shared.snapshot import decode_manifest
-from tests.central.centrals import TOKEN, authorized
+from tests.central.centrals import TOKEN, authorized, with_token
 from tests.central.snapshots import fed, names_in, origin_of, read
 from tests.central.snapshots_at_every_step import a_log
 from tests.waiting import wait_until
@@ -51,7 +50,7 @@ class Clock:
 def app_of(snapshots: Snapshots) -> FastAPI:
     app = FastAPI()
     add_problems(app)
-    app.include_router(snapshots_router(snapshots, authorization(TOKEN)))
+    app.include_router(snapshots_router(snapshots, with_token))
     add_snapshot_problems(app)
     return app
 

@@ -45,10 +45,18 @@ class Site:
     sent: Counter[str] = field(default_factory=Counter)
     sent_by: dict[str, Counter[str]] = field(default_factory=dict)
     first: FirstSight | None = None
+    password: str = ""
 
     def browse(self, **options: Any) -> AbstractContextManager[tuple[Page, Watch]]:
         """A fresh page on central-a; options as of `new_context`, and `size`."""
         return browsing(self.browser, self.urls["central-a"], **options)
+
+    def log_in(self, page: Page, there: str = "/") -> None:
+        """Log in on a page of central-a, and return when `there` is open."""
+        page.goto(f"/login?{urlencode({'next': there})}")
+        page.get_by_label("Password").fill(self.password)
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_url(f"**{there}")
 
     def api(self, path: str, central: str = "central-a", **query: object) -> Any:
         """Return a central's JSON answer; query: a list gives its name several times."""
@@ -89,6 +97,9 @@ def site_running(home: Path) -> Iterator[Site]:
         urls = {each["name"]: each["url"] for each in system.status()["centrals"]}
         site = Site(system, browser, urls)
         site.first = _look_at_the_first_flows(site)
+        wait_until(lambda: site.api("/cluster")["primary"] is not None, "somebody is primary")
+        made = system.run("user", "password", "--random", "--home", str(home))
+        site.password = made.stdout.strip()
         yield site
 
 

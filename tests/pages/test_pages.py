@@ -569,16 +569,14 @@ def test_the_strip_says_what_the_cluster_says(site: Site) -> None:
             expect(line).to_contain_text(node["role"])
 
 
-def test_the_strip_pauses_and_resumes_for_whoever_has_the_token(site: Site) -> None:
-    token = read_token(site.system.home / "token")
+def test_the_strip_pauses_and_resumes_for_whoever_is_logged_in(site: Site) -> None:
     with site.browse() as (page, watch):
-        page.goto(f"/?{STILL}")
+        site.log_in(page, f"/?{STILL}")
         settled(page, watch)
         strip = page.get_by_label("Failover", exact=True)
         for what, said in (("Pause", "Paused."), ("Resume", "Resumed.")):
             strip.get_by_role("button", name=f"{what}…").click()
             dialog = page.get_by_role("dialog")
-            dialog.get_by_label("Token").fill(token)
             dialog.get_by_role("button", name=f"{what} failover").click()
             expect(dialog.get_by_role("status")).to_have_text(said)
             dialog.get_by_role("button", name="Close").click()
@@ -630,13 +628,12 @@ def test_the_failover_page_says_what_the_cluster_says(site: Site) -> None:
 
 
 def test_a_standby_is_invited_and_a_drill_is_run_on_the_failover_page(site: Site) -> None:
-    home, token = site.system.home, read_token(site.system.home / "token")
+    home = site.system.home
     with site.browse(permissions=["clipboard-read", "clipboard-write"]) as (page, _):
 
         def ask(button: str, confirm: str) -> None:
             page.get_by_role("button", name=button).first.click()
             dialog = page.get_by_role("dialog")
-            dialog.get_by_label("Token").fill(token)
             dialog.get_by_role("button", name=confirm, exact=True).click()
 
         def close(said: str) -> None:
@@ -644,7 +641,7 @@ def test_a_standby_is_invited_and_a_drill_is_run_on_the_failover_page(site: Site
             expect(dialog.get_by_role("status")).to_contain_text(said)
             dialog.get_by_role("button", name="Close").click()
 
-        page.goto("/failover")
+        site.log_in(page, "/failover")
         standby = page.get_by_label("Other machines")
         expect(standby).to_contain_text("steadflow standby enable --host NAME")
         site.system.run(
@@ -692,6 +689,68 @@ def test_a_standby_is_invited_and_a_drill_is_run_on_the_failover_page(site: Site
         expect(page.get_by_role("heading", level=1)).to_have_text("Failover drill: PASSED")
         expect(page.locator("td.bad")).to_have_count(0)
         expect(page.locator("td.good")).to_have_count(8)
+
+
+def test_who_logs_in_changes_a_setting_and_nobody_else_does(site: Site) -> None:
+    home = site.system.home
+    with site.browse() as (page, watch):
+        # Nobody: the button leads to the login, and the API refuses this page too.
+        watch.statuses.add(401)
+        page.goto(f"/?{STILL}")
+        settled(page, watch)
+        page.get_by_role("button", name="Pause…").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_contain_text("Only who is logged in may do this.")
+        expect(dialog.get_by_role("button", name="Pause failover")).to_have_count(0)
+        pause = "fetch('/api/v1/cluster/pause', {method: 'POST'}).then(answer => answer.status)"
+        assert page.evaluate(pause) == 401
+        dialog.get_by_role("button", name="Log in").click()
+        page.wait_for_url("**/login?next=*")
+        page.get_by_label("Password").fill("not this password")
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("alert")).to_contain_text("do not go together")
+        page.get_by_label("Password").fill(site.password)
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_url(f"**/?{STILL}")
+        settled(page, watch)
+
+        page.get_by_role("link", name="admin", exact=True).click()
+        page.wait_for_url("**/administration?*")
+        page.get_by_label("Raw flows, days").fill("8")
+        page.get_by_label("Retention").get_by_role("button", name="Save").click()
+        expect(page.get_by_label("Retention").get_by_role("status")).to_have_text("Saved.")
+        assert site.api("/settings/retention", "central-b")["raw_days"] == 8
+        changes = page.get_by_role("table", name="Changes")
+        entry = changes.locator("tr", has_text="Set how long each level is kept").first
+        expect(entry).to_contain_text("account admin")
+        expect(entry).to_contain_text("raw_days=8")
+        expect(changes).to_contain_text("Failed to log in")
+        page.get_by_label("What it is for").fill("grafana")
+        page.get_by_role("button", name="Make a token").click()
+        token = page.get_by_label("API tokens").locator(".sf-line code").inner_text()
+        session = {each["name"]: each["value"] for each in page.context.cookies()}["steadflow"]
+
+        page.get_by_role("button", name="Log out").click()
+        page.get_by_role("link", name="Log in").wait_for()
+        assert page.evaluate(pause) == 401
+        page.goto("/administration")
+        expect(page.get_by_label("Administration", exact=True)).to_contain_text("who is logged in")
+
+    # What was secret in all of this stands in nothing that the system wrote or tells.
+    owner = {"Authorization": f"Bearer {read_token(home / 'token')}"}
+    told = [site.system.run(what, "--home", str(home), "--json", check=False).stdout
+            for what in ("status", "cluster", "history", "audit")]  # fmt: skip
+    for path in ("audit", "history", "drills", "accounts", "tokens", "invites", "snapshots"):
+        url = f"{site.urls['central-a']}/api/v1/{path}"
+        told.append(httpx.get(url, headers=owner, timeout=60, trust_env=False).text)
+    told += [file.read_text(errors="replace") for file in (home / "logs").rglob("*")]
+    told += [(home / "run.json").read_text()]
+    told += [" ".join(map(str, home.rglob("*")))]
+    secrets = [site.password, token, token.rpartition(".")[2], session, session[-64:],
+               read_token(home / "token"), "$argon2id$"]  # fmt: skip
+    assert [each for each in secrets if any(each in text for text in told)] == []
+    # Negative control: the same search does find what is no secret.
+    assert all(any(each in text for text in told) for each in ("account admin", "grafana"))
 
 
 def _is_whole(site: Site) -> bool:

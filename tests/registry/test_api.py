@@ -18,10 +18,16 @@ async def ask(
     body: object = None,
     *,
     token: str | None = TOKEN,
+    noted: list[tuple[str, str, str, int]] | None = None,
     **headers: str,
 ) -> httpx.Response:
     clock = iter(range(10))
-    app = create_api(cluster, token=token, clock_s=lambda: next(clock) / 4)
+
+    async def note(by: str, address: str, request: str, status: int) -> None:
+        if noted is not None:
+            noted.append((by, address, request, status))
+
+    app = create_api(cluster, token=token, clock_s=lambda: next(clock) / 4, note=note)
     given = {"Authorization": f"Bearer {TOKEN}"} | headers
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://registry:8090"
@@ -224,3 +230,21 @@ async def test_nobody_switches_over_to_a_copy() -> None:
     answer = await ask(MemoryCluster(log), "POST", "/switchover", {"to": "c"})
 
     assert "only keeps a copy" in is_problem(answer, 412)
+
+
+async def test_a_change_is_recorded_with_who_asked_unless_a_central_records_it() -> None:
+    noted: list[tuple[str, str, str, int]] = []
+
+    async def pause(**headers: str) -> None:
+        cluster = MemoryCluster(started("a", "b"))
+        await ask(cluster, "POST", "/pause", noted=noted, **headers)
+
+    await pause()
+    await pause(**{"Steadflow-By": "system alice"})
+    await pause(**{"Steadflow-By": "account admin 192.0.2.7", "Steadflow-Forwarded": "1"})
+    await pause(Authorization="Bearer wrong")
+
+    assert [each[:3] for each in noted] == [
+        ("system token", "127.0.0.1", "POST /pause"),
+        ("system alice", "127.0.0.1", "POST /pause"),
+    ]

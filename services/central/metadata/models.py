@@ -93,6 +93,28 @@ class InviteRow(Base):
     used_at_ms: Mapped[int] = mapped_column(BigInteger)
 
 
+class AccountRow(Base):
+    """Who may log in."""
+
+    __tablename__ = "setting_accounts"
+    account: Mapped[str] = mapped_column(String(64), primary_key=True)
+    password_hash: Mapped[str] = mapped_column(String(255))
+    changed_at_ms: Mapped[int] = mapped_column(BigInteger)
+    changed_by: Mapped[str] = mapped_column(String(255))
+
+
+class ApiTokenRow(Base):
+    """A token of the API."""
+
+    __tablename__ = "setting_tokens"
+    token: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(255))
+    secret_hash: Mapped[str] = mapped_column(String(64))
+    scope: Mapped[str] = mapped_column(String(255))
+    made_at_ms: Mapped[int] = mapped_column(BigInteger)
+    made_by: Mapped[str] = mapped_column(String(255))
+
+
 class ExporterSeenRow(Base):
     """An exporter and export version that sent flows."""
 

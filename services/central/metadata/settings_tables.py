@@ -1,6 +1,6 @@
 """The tables of the settings, written only from events on `settings` as they are read back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import Engine, delete, select
@@ -8,6 +8,8 @@ from sqlalchemy.orm import Session
 
 from services.central.metadata.database import to_write
 from services.central.metadata.models import (
+    AccountRow,
+    ApiTokenRow,
     ExporterNameRow,
     InterfaceNameRow,
     InviteRow,
@@ -17,6 +19,8 @@ from services.central.metadata.models import (
 from shared.addresses import format_address, pack_address
 from shared.settings_events import (
     RETENTION_KEY,
+    Account,
+    ApiToken,
     ExporterNamed,
     InterfaceNamed,
     Invite,
@@ -35,8 +39,18 @@ class SettingsPosition:
     read_at_ms: int
 
 
+_TABLES = (
+    RetentionRow,
+    ExporterNameRow,
+    InterfaceNameRow,
+    InviteRow,
+    AccountRow,
+    ApiTokenRow,
+)
+
+
 class SettingsTables:
-    """The settings as they are now. Blocking, but for `retention`."""
+    """The settings as they are now. Blocking, but for `retention`, `accounts` and `tokens`."""
 
     def __init__(self, engine: Engine, topic: str) -> None:
         """Keep the settings that come from `topic`."""
@@ -44,6 +58,7 @@ class SettingsTables:
         self._topic = topic
         with Session(engine) as session:
             self._retention = _retention_in(session)
+            self._accounts, self._tokens = _accounts_in(session), _tokens_in(session)
 
     def position(self) -> SettingsPosition | None:
         """Return where reading goes on; None before the first time."""
@@ -66,7 +81,7 @@ class SettingsTables:
         """
         with Session(to_write(self._engine)) as session, session.begin():
             if from_nothing:
-                for table in (RetentionRow, ExporterNameRow, InterfaceNameRow, InviteRow):
+                for table in _TABLES:
                     session.execute(delete(table))
             for event in events:
                 _write(session, event)
@@ -78,12 +93,22 @@ class SettingsTables:
                     read_at_ms=position.read_at_ms,
                 )
             )
+            session.flush()
             retention = _retention_in(session)
-        self._retention = retention
+            accounts, tokens = _accounts_in(session), _tokens_in(session)
+        self._retention, self._accounts, self._tokens = retention, accounts, tokens
 
     def retention(self) -> RetentionSet | None:
         """Return the retention setting; None: the configured defaults hold. Does not block."""
         return self._retention
+
+    def accounts(self) -> Mapping[str, Account]:
+        """Return all accounts by name. Does not block."""
+        return self._accounts
+
+    def tokens(self) -> Mapping[str, ApiToken]:
+        """Return all API tokens by id. Does not block."""
+        return self._tokens
 
     def exporters(self) -> Sequence[ExporterNamed]:
         """Return all named exporters."""
@@ -119,6 +144,26 @@ def _retention_in(session: Session) -> RetentionSet | None:
     return None if row is None else RetentionSet(row.raw_days, row.minute_days, row.hour_days)
 
 
+def _accounts_in(session: Session) -> Mapping[str, Account]:
+    rows = session.scalars(select(AccountRow).order_by(AccountRow.account))
+    return {
+        row.account: Account(
+            **{field: getattr(row, field) for field in Account.__dataclass_fields__}
+        )
+        for row in rows
+    }
+
+
+def _tokens_in(session: Session) -> Mapping[str, ApiToken]:
+    rows = session.scalars(select(ApiTokenRow).order_by(ApiTokenRow.made_at_ms))
+    return {
+        row.token: ApiToken(
+            **{field: getattr(row, field) for field in ApiToken.__dataclass_fields__}
+        )
+        for row in rows
+    }
+
+
 def _write(session: Session, event: SettingsEvent) -> None:
     match event:
         case RetentionSet(raw_days, minute_days, hour_days):
@@ -138,6 +183,10 @@ def _write(session: Session, event: SettingsEvent) -> None:
             )
         case Invite():
             session.merge(InviteRow(**asdict(event)))
+        case Account():
+            session.merge(AccountRow(**asdict(event)))
+        case ApiToken():
+            session.merge(ApiTokenRow(**asdict(event)))
         case SettingRemoved(key):
             _remove(session, key)
 
@@ -151,6 +200,10 @@ def _remove(session: Session, key: str) -> None:
         session.execute(delete(ExporterNameRow).where(ExporterNameRow.exporter == rest))
     elif kind == "invite":
         session.execute(delete(InviteRow).where(InviteRow.invite == rest))
+    elif kind == "account":
+        session.execute(delete(AccountRow).where(AccountRow.account == rest))
+    elif kind == "token":
+        session.execute(delete(ApiTokenRow).where(ApiTokenRow.token == rest))
     elif kind == "interface":
         exporter, _, if_index = rest.rpartition("/")
         # A key is whatever somebody wrote to the topic.

@@ -40,6 +40,10 @@ class MachinesElement(_Modelled, component="static/sf_machines.js"):
     """Machines that join or stand by; takes no room while there is none."""
 
 
+class AdministrationElement(_Modelled, component="static/sf_administration.js"):
+    """All of the page of settings, tokens and the record of changes."""
+
+
 class ChartElement(_Modelled, component="static/sf_chart.js"):
     """A panel with a chart over time."""
 

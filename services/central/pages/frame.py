@@ -16,6 +16,8 @@ from nicegui.events import GenericEventArguments
 from services.central import reports
 from services.central.answers import Json
 from services.central.filters import ReportError
+from services.central.login.access import Kind
+from services.central.login.guard import who_asks
 from services.central.pages.desk import Answer, Desk, Facts, is_slow
 from services.central.pages.elements import HeaderElement, StripElement
 from services.central.pages.export_target import export_target
@@ -66,6 +68,8 @@ class Frame:
         self._watched: Callable[[], None] = lambda: None
         self._is_one_end = any(name in ("host", "interface") for name, _ in fixed)
         self._desk = desk
+        who = who_asks(request)
+        self.account = who.name if who.kind is Kind.ACCOUNT else ""
         self._crumbs = crumbs
         self._fixed = tuple(fixed)
         self.export_target = export_target(desk.export_address, request.headers.get("host", ""))
@@ -76,7 +80,7 @@ class Frame:
         self._visible = True
         self._client: Client = ui.context.client
         self._bar = HeaderElement(self._header())
-        self._strip = StripElement(self._desk.strip())
+        self._strip = StripElement({**self._desk.strip(), "account": self.account})
         self.body = ui.element("div").classes("sf-main").props('id="main"')
 
     def start(self, *panels: Panel, watched: Callable[[], None] = lambda: None) -> None:
@@ -225,6 +229,7 @@ class Frame:
             crumbs=self._crumbs(self._read, self._facts),
             status=status(self._desk.heard(self._facts)),
             now_ms=self._desk.now_ms,
+            account=self.account,
             is_timeless=self._is_timeless,
         )
 

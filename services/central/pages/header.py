@@ -35,11 +35,13 @@ def header(
     crumbs: Sequence[Crumb],
     status: Status,
     now_ms: int,
+    account: str = "",
     is_timeless: bool = False,
 ) -> Model:
     """Return the model of the bar over the view that was read from the address.
 
-    is_timeless: the page shows no range and no flows, so nothing of that can be chosen.
+    account: who is logged in; empty: nobody. is_timeless: the page shows no range and no flows, so
+    nothing of that can be chosen.
     """
     view = read.view
     from_ms, to_ms = view.range.at(now_ms)
@@ -48,6 +50,8 @@ def header(
     return {
         "home": links.overview(view),
         "failover": links.failover(view),
+        "administration": links.administration(view),
+        "account": account,
         "timeless": is_timeless,
         "central": central,
         "crumbs": [{"label": each.label, "href": each.href} for each in crumbs],

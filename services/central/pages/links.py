@@ -20,6 +20,11 @@ def failover(view: View) -> str:
     return "/failover" + _tail(_plain(view))
 
 
+def administration(view: View) -> str:
+    """Return the address of the page of settings, tokens and the record of changes."""
+    return "/administration" + _tail(_plain(view))
+
+
 def exporter(address: str, view: View) -> str:
     """Return the address of an exporter's page over the same time."""
     return f"/exporters/{quote(address, safe=':')}{_tail(_plain(view))}"

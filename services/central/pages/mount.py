@@ -1,9 +1,7 @@
 """Puts the pages onto the central's HTTP server, beside its API."""
 
 from collections.abc import Callable
-from hashlib import sha256
 from http import HTTPStatus
-from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exception_handlers import http_exception_handler
@@ -13,20 +11,20 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 from starlette.types import Scope
 
+from services.central.pages.administration_page import administration_page
 from services.central.pages.desk import Desk
 from services.central.pages.exporter_page import exporter_page
 from services.central.pages.failover_page import failover_page
+from services.central.pages.head import ASSETS, STATIC, page_head
 from services.central.pages.host_page import host_page
 from services.central.pages.interface_page import interface_page
 from services.central.pages.overview import overview
 from services.central.pages.path_parts import INDEX_MAX, read_address, read_index
 from services.central.pages.problem_page import broken, not_found, shown
 
-STATIC = Path(__file__).parent / "static"
-ASSETS = "/_steadflow"
 _PAGES = ("/exporters/", "/hosts/")
 _OURS = (*_PAGES, "/_nicegui", f"{ASSETS}/")
-_EXACTLY = ("/", "/failover", "/favicon.ico")
+_EXACTLY = ("/", "/failover", "/administration", "/favicon.ico")
 
 RECONNECT_S = 10.0
 """How long a tab that lost its connection may come back to the page it had."""
@@ -39,11 +37,11 @@ Page = Callable[..., None]
 def mount_pages(app: FastAPI, desk: Desk) -> None:
     """Serve the pages from `app`; once per process, as NiceGUI has one application per process.
 
-    No cookie and no storage is used, so there is no secret to keep.
+    NiceGUI's own storage is not used, so it has no secret and no cookie.
     """
     _add_routes(desk)
     pages_app.add_static_files(ASSETS, STATIC, max_cache_age=365 * 86_400)
-    ui.add_head_html(_head(), shared=True)
+    ui.add_head_html(page_head(), shared=True)
     ui.add_body_html((STATIC / "first.html").read_text(), shared=True)
     accept_origins()
     run.process_pool_start_method = "spawn"
@@ -88,7 +86,7 @@ class PagesOnly(Mount):
 
 def _add_routes(desk: Desk) -> None:
     def missing(sentence: str) -> Response:
-        return not_found(sentence, head=_head(), central=desk.name)
+        return not_found(sentence, head=page_head(), central=desk.name)
 
     @ui.page("/")
     def _overview(request: Request) -> None:
@@ -97,6 +95,10 @@ def _add_routes(desk: Desk) -> None:
     @ui.page("/failover")
     def _failover(request: Request) -> None:
         failover_page(desk, request)
+
+    @ui.page("/administration")
+    def _administration(request: Request) -> None:
+        administration_page(desk, request)
 
     @ui.page("/exporters/{address}")
     def _exporter(request: Request, address: str) -> Response | None:
@@ -130,21 +132,7 @@ def _add_routes(desk: Desk) -> None:
 
     async def failed(request: Request, error: Exception) -> Response:
         # The server logs it with its traceback, which is nobody's to see but the operator's.
-        return broken(head=_head(), central=desk.name)
+        return broken(head=page_head(), central=desk.name)
 
     pages_app.add_exception_handler(HTTPStatus.NOT_FOUND, unknown)
     pages_app.add_exception_handler(Exception, failed)
-
-
-def _head() -> str:
-    def asset(name: str) -> str:
-        digest = sha256((STATIC / name).read_bytes()).hexdigest()[:12]
-        return f"{ASSETS}/{name}?{digest}"
-
-    return (
-        '<meta name="referrer" content="same-origin">'
-        f'<link rel="stylesheet" href="{asset("steadflow.css")}">'
-        f'<link rel="stylesheet" href="{asset("detail.css")}">'
-        f'<link rel="stylesheet" href="{asset("failover.css")}">'
-        f'<script src="{asset("steadflow.js")}"></script>'
-    )

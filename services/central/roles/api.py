@@ -8,15 +8,16 @@ from typing import Any, Final
 import httpx
 from fastapi import APIRouter, Request, Response
 
+from services.central.login.door import behalf_of
+from services.central.login.guard import PASSED_ON, who_asks
 from services.central.problems import problem
 from services.central.roles.part import RolesPart
 from services.central.roles.role import Role
+from shared.on_behalf import BY, FORWARDED
 from shared.roles.view import cluster_view
 
-FORWARDED: Final = "Steadflow-Forwarded"
 PASS_ON_TIMEOUT_S: Final = 15.0
 REGISTRY_TIMEOUT_S: Final = 30.0
-_KEPT_HEADERS: Final = ("authorization", "content-type")
 
 
 class PassedOn(Exception):
@@ -32,9 +33,13 @@ def roles_router(
     part: RolesPart,
     *,
     registries: tuple[str, ...],
+    token: str | None,
     authorized: Callable[[Request], Awaitable[None]],
 ) -> APIRouter:
-    """Return the routes. registries: URLs, tried in turn for what only they may do."""
+    """Return the routes.
+
+    registries: URLs, tried in turn for what only they may do. token: of the cluster.
+    """
     role, committed = part.role, part.committed
     router = APIRouter(tags=["roles"])
 
@@ -54,7 +59,7 @@ def roles_router(
         @router.post(f"/api/v1/cluster/{what}", summary=summary, operation_id=what)
         async def ask(request: Request) -> Response:
             await authorized(request)
-            return await ask_registry(request, what, registries)
+            return await ask_registry(request, what, registries, token)
 
     passes_on("switchover", "Hand the role over to another central")
     passes_on("failover", "Give a vacant role to a central")
@@ -64,11 +69,11 @@ def roles_router(
 
 
 def to_primary(
-    role: Role, tls: ssl.SSLContext | None = None
+    role: Role, tls: ssl.SSLContext | None = None, *, token: str | None = None
 ) -> Callable[[Request], Awaitable[None]]:
     """Return a dependency that passes a change on to the primary. Raises PassedOn.
 
-    tls: how to reach one that answers by HTTPS, on another machine.
+    tls: how to reach one that answers by HTTPS, on another machine. token: of the cluster.
     """
 
     async def pass_on(request: Request) -> None:
@@ -77,7 +82,8 @@ def to_primary(
         if role.is_holder:
             return
         url = f"{role.primary_url}{request.url.path}"
-        raise PassedOn(await _send(request, url, timeout_s=PASS_ON_TIMEOUT_S, tls=tls))
+        request.scope[PASSED_ON] = True
+        raise PassedOn(await _send(request, url, token=token, timeout_s=PASS_ON_TIMEOUT_S, tls=tls))
 
     return pass_on
 
@@ -91,11 +97,14 @@ def add_passed_on(app: Any) -> None:  # Any: FastAPI's handlers are typed by Exc
     app.add_exception_handler(PassedOn, handle)
 
 
-async def ask_registry(request: Request, what: str, registries: tuple[str, ...]) -> Response:
+async def ask_registry(
+    request: Request, what: str, registries: tuple[str, ...], token: str | None
+) -> Response:
     """Pass a request on to the first registry that answers, as `what`; 503 when none does."""
     said = "no registry is known here: setting registry_urls"
     for registry in registries:
-        found = await _send(request, f"{registry.rstrip('/')}/{what}", timeout_s=REGISTRY_TIMEOUT_S)
+        url = f"{registry.rstrip('/')}/{what}"
+        found = await _send(request, url, token=token, timeout_s=REGISTRY_TIMEOUT_S)
         if found.status_code != HTTPStatus.BAD_GATEWAY:
             return found
         said = "no registry answers"
@@ -103,10 +112,21 @@ async def ask_registry(request: Request, what: str, registries: tuple[str, ...])
 
 
 async def _send(
-    request: Request, url: str, *, timeout_s: float, tls: ssl.SSLContext | None = None
+    request: Request,
+    url: str,
+    *,
+    token: str | None,
+    timeout_s: float,
+    tls: ssl.SSLContext | None = None,
 ) -> Response:
-    """Send the request to `url`; 502 when nobody answers there."""
-    headers = {name: request.headers[name] for name in _KEPT_HEADERS if name in request.headers}
+    """Send the request to `url` in the name of who asks; 502 when nobody answers there.
+
+    A session or an API token may be unknown there yet: the cluster's own token says that it was
+    judged here.
+    """
+    headers = {BY: behalf_of(who_asks(request)), "Authorization": f"Bearer {token or ''}"}
+    if "content-type" in request.headers:
+        headers["Content-Type"] = request.headers["content-type"]
     try:
         async with httpx.AsyncClient(
             timeout=timeout_s, trust_env=False, verify=True if tls is None else tls

@@ -1,4 +1,4 @@
-// The Failover page. What changes anything is asked of the strip, whose dialog takes the token.
+// The Failover page. What changes anything is asked of the strip, in its dialog.
 export default {
   template: `
     <div class="sf-failover">
@@ -139,8 +139,8 @@ export default {
       await navigator.clipboard.writeText(text);
       this.copied = text;
     },
-    // What a change was answered; the token is used for the list that follows it, and kept nowhere.
-    async hear({ what, told, token }) {
+    // What a change was answered; the list of invites follows it.
+    async hear({ what, told }) {
       const is_new = what === "invite" || what === "invite_collector";
       if (!is_new && !["invites", "take_back"].includes(what)) return;
       this.trouble = "";
@@ -153,10 +153,9 @@ export default {
         return;
       }
       try {
-        const answer = await fetch("/api/v1/invites", { headers: { Authorization: "Bearer " + token } });
-        if (!answer.ok) throw new Error();
+        const listed = await steadflow.ask("/api/v1/invites");
         // The primary answered; this central may not have read of it yet.
-        const rows = (await answer.json()).rows.filter((row) => row.invite !== told.invite);
+        const rows = listed.rows.filter((row) => row.invite !== told.invite);
         const { line, install, token: secret, ...made } = told;
         this.invites = is_new ? [made, ...rows] : rows;
       } catch {

@@ -21,6 +21,11 @@ export default {
         <a class="sf-tool" :href="model.theme.href" :title="model.theme.title" :aria-label="model.theme.title">{{ model.theme.sign }}</a>
         <a class="sf-tool sf-to-failover" :href="model.failover" title="Who is primary, standbys, drills, history">Failover</a>
         <a class="sf-tool sf-api" href="/docs" title="The API behind these numbers">API</a>
+        <template v-if="model.account">
+          <a class="sf-tool sf-account" :href="model.administration" title="Settings, password, API tokens, and who changed what">{{ model.account }}</a>
+          <form class="sf-out" method="post" action="/logout"><button type="submit">Log out</button></form>
+        </template>
+        <a v-else class="sf-tool" href="/login" title="To change anything" @click.prevent="logIn">Log in</a>
       </div>
       <div v-if="!model.timeless" class="sf-bar sf-controls">
         <div class="sf-menu" ref="range">
@@ -90,6 +95,9 @@ export default {
   methods: {
     close() {
       this.open = null;
+    },
+    logIn() {
+      location.href = steadflow.loginAddress();
     },
     toggle(name) {
       this.open = this.open === name ? null : name;

@@ -1,5 +1,5 @@
 // The failover strip: who is primary, both nodes, the last takeover; and the way to the other
-// central when this one is gone. A change needs the token, which is kept nowhere.
+// central when this one is gone. A change needs a login.
 const GONE_MS = 1500;
 const ASK_MS = 1500;
 
@@ -65,16 +65,17 @@ export default {
         <form @submit.prevent="confirm">
           <h3>{{ action.title }}</h3>
           <p>{{ action.text }}</p>
-          <label>Token <input ref="token" type="password" autocomplete="off" v-model="token" aria-label="Token" placeholder="steadflow token"></label>
+          <p v-if="!model.account">Only who is logged in may do this.</p>
           <p v-if="said" :class="{ 'sf-wrong': failed }" role="status">{{ said }}</p>
           <div class="sf-row"><button type="button" class="sf-button" @click="$refs.dialog.close()">{{ done ? 'Close' : 'Cancel' }}</button>
-            <button v-if="!done" type="submit" class="sf-button sf-strong" :disabled="busy">{{ busy ? 'Working…' : action.title }}</button></div>
+            <button v-if="!model.account" ref="confirm" type="button" class="sf-button sf-strong" @click="logIn">Log in</button>
+            <button v-else-if="!done" ref="confirm" type="submit" class="sf-button sf-strong" :disabled="busy">{{ busy ? 'Working…' : action.title }}</button></div>
         </form>
       </dialog>
     </section>`,
   props: { model: Object },
   data: () => ({
-    gone: false, going: "", what: "", about: "", token: "", said: "", failed: false, busy: false, done: false,
+    gone: false, going: "", what: "", about: "", said: "", failed: false, busy: false, done: false,
     settings: location.pathname === "/failover",
   }),
   computed: {
@@ -126,33 +127,26 @@ export default {
       return location.search;
     },
     begin(what, about = "") {
-      Object.assign(this, { what, about, said: "", failed: false, done: false, token: "" });
+      Object.assign(this, { what, about, said: "", failed: false, done: false });
       this.$refs.dialog.showModal();
-      this.$refs.token.focus();
+      this.$refs.confirm?.focus();
+    },
+    logIn() {
+      location.href = steadflow.loginAddress();
     },
     async confirm() {
+      if (!this.model.account) return;
       this.busy = true;
       try {
         const { path, method = "POST", body, said } = this.action;
-        const token = this.token.trim();
-        const answer = await fetch(path + this.about, {
-          method,
-          headers: { Authorization: "Bearer " + token, ...(body && { "Content-Type": "application/json" }) },
-          ...(body && { body: JSON.stringify(body) }),
-        });
-        const told = await answer.json().catch(() => ({}));
-        this.failed = !answer.ok;
-        this.done = answer.ok;
-        this.said = answer.ok ? said(told) : told.detail || "It was refused.";
-        if (answer.ok) dispatchEvent(new CustomEvent("steadflow_told", { detail: { what: this.what, told, token } }));
-        if (answer.ok && !this.said) this.$refs.dialog.close();
-      } catch {
-        this.failed = true;
-        this.said = "No answer.";
+        const told = await steadflow.ask(path + this.about, method, body);
+        Object.assign(this, { failed: false, done: true, said: said(told) });
+        dispatchEvent(new CustomEvent("steadflow_told", { detail: { what: this.what, told } }));
+        if (!this.said) this.$refs.dialog.close();
+      } catch (error) {
+        Object.assign(this, { failed: true, done: false, said: error.message });
       }
       this.busy = false;
-      this.token = "";
     },
   },
 };
-

@@ -35,6 +35,26 @@
     return "?" + changed.toString();
   }
 
+  function loginAddress() {
+    return "/login?next=" + encodeURIComponent(location.pathname + location.search);
+  }
+
+  // The JSON of an answer to a change or a question of this page's session; an Error with its sentence.
+  async function ask(path, method = "GET", body = undefined) {
+    let answer;
+    try {
+      answer = await fetch(path, {
+        method,
+        ...(body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }),
+      });
+    } catch {
+      throw new Error("No answer.");
+    }
+    const told = await answer.json().catch(() => ({}));
+    if (answer.ok) return told;
+    throw new Error(answer.status === 401 ? "The session has ended: log in again." : told.detail || "It was refused.");
+  }
+
   addEventListener("popstate", tellServer);
   dark.addEventListener("change", applyAddress);
   document.addEventListener("visibilitychange", () => {
@@ -97,5 +117,5 @@
   }
 
   applyAddress();
-  window.steadflow = { navigate, withRange, timeText, rangeText, zoneText, withUnit, root };
+  window.steadflow = { loginAddress, ask, navigate, withRange, timeText, rangeText, zoneText, withUnit, root };
 })();
