@@ -134,9 +134,10 @@ def _open(system: System) -> Site:
 def _join(site: Site, home: Path, how: str, rng: random.Random, times: int) -> Joined:
     words = ("standby", "invite", "--home", str(site.system.home), "--json")
     line = json.loads(site.system.run(*words).stdout)["line"].split()[1:]
+    # Filling the store is a flow rate that would be refused, and is over.
     more = [
         "--home", str(home), "--name", f"central-{how}", "--host", NEAR,
-        "--https-port", str(free_port()), "--web-port", "0",
+        "--https-port", str(free_port()), "--web-port", "0", "--force",
     ]  # fmt: skip
     rows = int(site.system.ask("central-a", "/api/v1/totals")["flows"])
     began_s = time.monotonic()
