@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from cli.broker import HOST, BrokerPlan, NetworkListener, configure
+from cli.broker import configure
+from cli.broker_settings import HOST, BrokerPlan, NetworkListener
 from cli.ports import PortTaken, check_port
 from cli.supervise import ChildPlan, StartError, Supervisor
 from shared.backoff import waits

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import httpx
 
-from cli.broker import HOST, BrokerPlan, command
+from cli.broker import command
+from cli.broker_settings import HOST, BrokerPlan
 from cli.network import network_file, tls_dir
 from cli.ports import PortTaken, check_port, free_port, free_udp_port
 from cli.supervise import ChildPlan, StartError

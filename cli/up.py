@@ -17,7 +17,8 @@ from typing import Annotated
 import typer
 
 from cli import running
-from cli.broker import BrokerError, BrokerPlan, plan_broker, prepare
+from cli.broker import BrokerError, plan_broker, prepare
+from cli.broker_settings import BrokerPlan
 from cli.browser import open_page
 from cli.death_notices import DeathNotices
 from cli.first_login import say_first_password

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.broker import Broker, BrokerError, plan_broker, plan_node, server_properties
+from cli.broker import Broker, BrokerError, plan_broker, plan_node
+from cli.broker_settings import server_properties
 from cli.ports import PortTaken, check_port, free_port
 from cli.quorum import new_kafka_id, new_quorum
 from shared.kafka import Producer, ensure_topics, partition_facts

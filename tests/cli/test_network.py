@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.broker import BrokerPlan, plan_broker, server_properties
+from cli.broker import plan_broker
+from cli.broker_settings import BrokerPlan, server_properties
 from cli.network import NetworkWatch, network_file, prepare_tls, tls_dir, with_network
 from cli.ports import free_port
 from cli.supervise import ChildPlan, Supervisor

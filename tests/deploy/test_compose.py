@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.broker import BrokerPlan, command, server_properties
+from cli.broker import command
+from cli.broker_settings import BrokerPlan, server_properties
 from cli.jars import read_lock
 from cli.supervise import ChildPlan
 from cli.system import (

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.broker import Broker, NetworkListener
+from cli.broker import Broker
+from cli.broker_settings import NetworkListener
 from cli.ports import free_port
 from shared.kafka import (
     Brokers,
