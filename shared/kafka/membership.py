@@ -157,14 +157,18 @@ class Membership:
         What is in sync is never held back by it. Raises MembershipRefused.
         """
         rates = dict.fromkeys(RATE_SETTINGS, str(bytes_per_s))
-        await self._configure({(BROKER, str(number)): rates for number in numbers})
+        for number in numbers:
+            # Each takes only its own.
+            await self._configure({(BROKER, str(number)): rates}, number)
 
     async def set_topics(self, topics: Iterable[str], settings: Mapping[str, str]) -> None:
         """Set the same settings of several topics. Raises MembershipRefused."""
         await self._configure({(TOPIC, topic): settings for topic in topics})
 
-    async def _configure(self, resources: Mapping[tuple[int, str], Mapping[str, str]]) -> None:
-        answer = await self._ask(ConfigRequest(resources))
+    async def _configure(
+        self, resources: Mapping[tuple[int, str], Mapping[str, str]], number: int | None = None
+    ) -> None:
+        answer = await self._ask(ConfigRequest(resources), number)
         for code, text, _kind, name, _tags in answer.resources:
             _raise_for(code, f"{name}: {text or ''}")
 
