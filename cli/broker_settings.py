@@ -21,6 +21,8 @@ from shared.tls import TlsFiles
 
 HOST = "127.0.0.1"
 FIRST_NUMBER = 1
+LOCAL_ABOVE = 4
+"""Ports above the first one: its controller's, and the network's two are between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +153,8 @@ def server_properties(plan: BrokerPlan, data: Path) -> str:
         "share.coordinator.state.topic.min.isr": in_sync_min,
         "group.initial.rebalance.delay.ms": "0",
         # So long a dead broker is waited for (and a killed one not let back in); 9 s by default.
-        "broker.session.timeout.ms": "2000",
-        "broker.heartbeat.interval.ms": "300",
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
         # One machine, a few clients: Kafka's defaults take 128 MB for compaction alone.
         "log.cleaner.dedupe.buffer.size": "16777216",
         "num.network.threads": "2",

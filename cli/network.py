@@ -59,6 +59,11 @@ def _own_name() -> list[str]:
     return [name]
 
 
+def machine_name() -> str:
+    """Return what this machine is called where machines are listed."""
+    return socket.gethostname().partition(".")[0][:64] or NODE
+
+
 def with_network(plan: BrokerPlan, network: Network | None, tls: TlsFiles) -> BrokerPlan:
     """Return `plan` with the listener for other machines that was enabled, if any."""
     if network is None:
@@ -177,6 +182,8 @@ def _check_free(plan: BrokerPlan, before: BrokerPlan) -> None:
     wanted, held = plan.network, before.network
     if wanted is not None and (held is None or held.port != wanted.port):
         check_port(wanted.bind, wanted.port, option="--kafka-port")
+        option = "--kafka-port (its controller is above it)"
+        check_port(wanted.bind, wanted.controller_port, option=option)
 
 
 def _told(network: Network | None) -> str:

@@ -112,7 +112,7 @@ async def broker_addresses(brokers: Brokers, *, patience_s: float = PATIENCE_S) 
     """Return where the brokers of that cluster are reached, `host:port`. Raises KafkaAway."""
 
     async def ask() -> list[str]:
-        async with _client(brokers, "steadflow-addresses") as client:
+        async with open_client(brokers, "steadflow-addresses") as client:
             return sorted(f"{each.host}:{each.port}" for each in client.cluster.brokers())
 
     return await _asked(ask, patience_s)

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from services.central.machines.growth import (
+from services.central.brokers.growth import (
     APART,
     AddVoter,
     Elect,
@@ -18,7 +18,7 @@ from services.central.machines.growth import (
     Wish,
     owed,
 )
-from services.central.machines.survives import survives
+from services.central.brokers.survives import survives
 from shared.membership import Controller, Copies, Facts, Member
 
 TOPICS = ("flows", *APART)

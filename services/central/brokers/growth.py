@@ -143,9 +143,9 @@ def _take_from_leaving(facts: Facts, staying: Collection[Member], wish: Wish) ->
         yield Wait("copies move away from what leaves") if is_moving else Reassign(tuple(moves))
     for number in sorted(wish.leaving.intersection(facts.voters)):
         yield RemoveVoter(number)
-    for each in facts.members:
-        if each.number in wish.leaving and not each.is_alive:
-            yield Unregister(each.number)
+    for member in facts.members:
+        if member.number in wish.leaving and not member.is_alive:
+            yield Unregister(member.number)
 
 
 def _copy(facts: Facts, staying: Collection[Member]) -> Iterator[Step]:

@@ -1,6 +1,6 @@
 """What the loss of each machine would do, in plain sentences; pure."""
 
-from services.central.machines.growth import VOTERS, Wish, led_at_home
+from services.central.brokers.growth import VOTERS, Wish, led_at_home
 from shared.membership import Facts, Member
 
 WITNESS = "`steadflow witness invite` here prints the line to run on a third machine"
