@@ -514,6 +514,7 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
             drills=central.drills,
             proven=lambda: list(central.proof.ledger.proven()),
             machines=central.machines.known,
+            survives=central.keeper.sentences,
             joining_url=lambda: "" if central.joining is None else central.joining.url(),
             live=central.live.snapshot if central.config.live else None,
         )

@@ -143,6 +143,10 @@ class Keeper:
             "controllers": ",".join(controllers),
         }
 
+    def sentences(self) -> list[str]:
+        """Return what losing a machine does; nothing while that is not known."""
+        return [] if self.facts is None else survives(self.facts, self.wish)
+
     def shown(self) -> Json:
         """Return it for people."""
         facts = self.facts
@@ -169,7 +173,7 @@ class Keeper:
             "owed": None if self.step is None else _said(self.step),
             "problem": self.problem,
             "led_on_the_primarys_machine": led,
-            "survives": survives(facts, self.wish),
+            "survives": self.sentences(),
         }
 
 
