@@ -130,7 +130,7 @@ def _format(plan: BrokerPlan, class_path: Sequence[Path]) -> None:
 def command(plan: BrokerPlan, class_path: Sequence[Path]) -> list[str]:
     """Return the command line of the prepared broker."""
     return [
-        *_java(class_path, "-Xms96m", f"-Xmx{plan.heap_mb}m"),
+        *_java(class_path, "-Xms128m", f"-Xmx{plan.heap_mb}m"),
         "kafka.Kafka",
         str(plan.properties),
     ]

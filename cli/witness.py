@@ -16,6 +16,7 @@ from cli import running
 from cli.admission import Admission, JoinRefused, admission_of, admit, tls_dir
 from cli.broker import BrokerError
 from cli.broker_settings import BrokerPlan
+from cli.cluster_client import ClusterClient, ClusterError, urls_of
 from cli.home import default_home
 from cli.invite import AsJson, Home, Valid, print_invite
 from cli.invite_file import go_on_without_token, keep_token, without_token
@@ -33,6 +34,7 @@ from shared.kafka import Brokers
 from shared.register import parse_primary
 from shared.tasks import end_task
 from shared.tls import TlsError, TlsFiles
+from shared.token import TokenError, read_token
 
 ROLE = "witness"
 
@@ -104,6 +106,24 @@ def join(
         BrokerError, JarError,
     ) as error:  # fmt: skip
         fail(str(error))
+
+
+@witness.command()
+def remove(
+    name: Annotated[str, typer.Argument(help="As `steadflow cluster` names the machine.")],
+    home: Home = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Take copies and vote from a machine that is gone, or goes: stop it there afterwards."""
+    folder = (home or default_home()).absolute()
+    if not yes:
+        typer.confirm(f"{name} loses its copy of the log and its vote; go on?", abort=True)
+    try:
+        with ClusterClient(urls_of(folder), token=read_token(folder / "token")) as client:
+            client.change(f"brokers/{name}/remove")
+    except (ClusterError, TokenError) as error:
+        fail(str(error))
+    typer.echo(f"{name} leaves: `steadflow cluster` says how far that is")
 
 
 def registry_child(home: Path, name: str, servers: str, port: int) -> ChildPlan:

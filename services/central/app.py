@@ -482,7 +482,7 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
     central.login.add_routes(app, central.settings.change, before_change=[may_change, passed_on])
     add_passed_on(app)
     app.include_router(download_router(central.downloads))
-    app.include_router(brokers_router(central.keeper))
+    app.include_router(brokers_router(central.keeper, authorized=authorized, to_primary=passed_on))
     if central.config.live:
         app.include_router(live_router(central.live, central.subscribers, now_ms))
     app.include_router(health_router(central.health))
@@ -532,6 +532,7 @@ def _cluster(central: Central) -> Cluster:
 
     def forget(node: str) -> None:
         central.machines.forget(node)
+        central.keeper.leave(node)
         central.snapshots.release_all_of(node)
 
     def tick_age_ms() -> float | None:

@@ -69,7 +69,7 @@ class Keeper:
         self.facts: Facts | None = None
         self.step: Step | None = None
         self.problem = ""
-        self.bytes_to_copy = 0
+        self._leaving: set[str] = set()
 
     @property
     def wish(self) -> Wish:
@@ -77,7 +77,19 @@ class Keeper:
         names = self._centrals()
         members = () if self.facts is None else self.facts.members
         spare = {each.number for each in members if each.machine not in names}
-        return Wish(self._home, spare=frozenset(spare - {self._home}))
+        leaving = {each.number for each in members if each.machine in self._leaving}
+        return Wish(self._home, frozenset(leaving), frozenset(spare - {self._home}))
+
+    def leave(self, machine: str) -> bool:
+        """Take copies and vote from a machine that goes, or is gone; False for one unknown.
+
+        Kept in memory only: after a takeover it is asked for again.
+        """
+        members = () if self.facts is None else self.facts.members
+        is_known = any(each.machine == machine and each.number != self._home for each in members)
+        if is_known:
+            self._leaving.add(machine)
+        return is_known
 
     async def run(self) -> None:
         """Look, and do what is owed while this central is the primary; until cancelled."""
@@ -98,6 +110,7 @@ class Keeper:
             return
         async with open_membership(brokers) as membership:
             facts = self.facts = await membership.facts()
+            self._leaving &= {each.machine for each in facts.members}
             step = owed(facts, self.wish)
             if step != self.step and step is not None:
                 log.info("machines: owed %s", _said(step))
@@ -135,6 +148,7 @@ class Keeper:
         facts = self.facts
         if facts is None:
             return None
+        self._leaving.discard(machine)
         voting = [each for each in facts.members if each.number in facts.voters]
         controllers = (each._replace(port=each.controller_port).address for each in voting)
         return {
