@@ -3,8 +3,8 @@
 KRaft, mostly one node alone. That is formatted so that it can grow to more while it runs: `format
 --standalone` and `controller.quorum.bootstrap.servers`, never a static set of voters.
 
-Its listeners: PLAINTEXT on loopback, for tools. LOCAL, by TLS on loopback, for the services of this
-machine. NETWORK, by TLS, for other machines and other brokers. CONTROLLER, for the quorum: on
+Its listeners: PLAINTEXT on loopback, for tools. LOCAL, by TLS on loopback, for the services of the
+first machine. NETWORK, by TLS, for other machines and other brokers. CONTROLLER, for the quorum: on
 loopback, and by TLS on the network once there is one. Kafka tells a client the addresses of the
 listener that it asked on, so every broker has a LOCAL one; others are told the NETWORK address
 for it, and services here find all brokers though they began with loopback.
@@ -90,9 +90,16 @@ class BrokerPlan:
     @property
     def brokers(self) -> Brokers:
         """How processes on this machine reach it. Raises TlsError."""
-        if self.local is None:
-            return Brokers(self.bootstrap_servers)
-        return Brokers(f"{HOST}:{self.local.port}", self.local.tls)
+        has_tls = self.joined is not None or self.local is not None
+        return Brokers(self.servers, self.tls if has_tls else None)
+
+    @property
+    def servers(self) -> str:
+        """The address of the same."""
+        if self.joined is not None and self.network is not None:
+            # Its LOCAL listener would tell the first broker's address on the loopback there.
+            return f"{_bracketed(self.network.host)}:{self.network.port}"
+        return self.bootstrap_servers if self.local is None else f"{HOST}:{self.local.port}"
 
     @property
     def tls(self) -> TlsFiles | None:

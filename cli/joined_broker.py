@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.broker import prepare
-from cli.broker_settings import HOST, BrokerPlan, JoinedCluster, LocalListener, NetworkListener
+from cli.broker_settings import BrokerPlan, JoinedCluster, LocalListener, NetworkListener
 from cli.jars import cache_directory, fetch_jars, read_lock
 from cli.supervise import ChildPlan
 from cli.system import broker_child, log_file
@@ -28,7 +28,7 @@ def joined_plan(
     """Return the plan of the broker here; None where the primary's Kafka is none of steadflow's.
 
     given: by the primary at the join. host: by which others reach this machine. port: the first
-    of three: brokers and clients, the controller, services of this machine.
+    of three: brokers and clients, the controller, and one that no client here uses.
     """
     kafka = given.get("kafka")
     if kafka is None:
@@ -57,7 +57,7 @@ def prepared_child(plan: BrokerPlan) -> ChildPlan:
 
 def all_servers(plan: BrokerPlan | None, others: str) -> str:
     """Return with which brokers the services here begin: their own first."""
-    return others if plan is None or plan.local is None else f"{HOST}:{plan.local.port},{others}"
+    return others if plan is None else f"{plan.servers},{others}"
 
 
 def services_brokers(plan: BrokerPlan | None, others: str, tls: TlsFiles) -> Brokers:

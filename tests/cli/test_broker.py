@@ -66,6 +66,7 @@ def test_one_that_joins_has_nothing_in_the_clear_and_nothing_on_loopback_for_oth
     assert "PLAINTEXT" not in settings["listener.security.protocol.map"]
     assert settings["controller.quorum.bootstrap.servers"] == "first.example:19095"
     assert (settings["node.id"], settings["broker.rack"]) == ("7", "third")
+    assert plan.servers == "third.example:19094"
 
 
 def test_no_cluster_id_looks_like_an_option() -> None:
