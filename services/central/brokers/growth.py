@@ -10,13 +10,17 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from shared.membership import REPLICAS_MAX, Copies, Facts, Member
-from shared.topics import HA_LOG
+from shared.topics import FLOWS, HA_HISTORY, HA_LOG, HA_ROLES, OUTBOX, SETTINGS
 
 BEHIND_MAX: Final = 100
 """An observer of the metadata log that lacks more is not yet let vote."""
 VOTERS: Final = 3
 APART: Final = (HA_LOG.name, "__transaction_state")
-"""Topics that shall not be led on the primary's machine: what is needed to replace it."""
+"""Topics that shall not be led on the primary's machine: without them nobody can be chosen."""
+READ_TO_TAKE_OVER: Final = tuple(
+    topic.name for topic in (FLOWS, SETTINGS, OUTBOX, HA_ROLES, HA_HISTORY)
+)
+"""And these, whose ends whoever takes over has to know: an election would make it wait."""
 
 
 class Wish(NamedTuple):
@@ -202,12 +206,18 @@ def _apart(facts: Facts, wish: Wish) -> Iterator[Step]:
         return
     led_here = [
         each for each in facts.copies
-        if each.topic in APART and wish.home in (each.leader, each.replicas[0])
+        if each.topic in (*APART, *READ_TO_TAKE_OVER)
+        and wish.home in (each.leader, each.replicas[0])
     ]  # fmt: skip
     moves = []
     for each in led_here:
         others = [number for number in each.replicas if number != wish.home]
-        others.sort(key=lambda number: (number not in each.in_sync, number not in wish.spare))
+        others.sort(key=lambda number: number not in wish.spare)
+        if each.topic not in APART:
+            # One machine alone should not lead it all.
+            turn = each.partition % max(1, len(others))
+            others = others[turn:] + others[:turn]
+        others.sort(key=lambda number: number not in each.in_sync)
         if each.replicas[0] == wish.home and others and others[0] in each.in_sync:
             moves.append(_move(each, [*others, wish.home]))
     if moves:
