@@ -482,7 +482,7 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
     central.login.add_routes(app, central.settings.change, before_change=[may_change, passed_on])
     add_passed_on(app)
     app.include_router(download_router(central.downloads))
-    app.include_router(brokers_router(central.keeper, authorized=authorized, to_primary=passed_on))
+    app.include_router(brokers_router(central.keeper, to_primary=passed_on))
     if central.config.live:
         app.include_router(live_router(central.live, central.subscribers, now_ms))
     app.include_router(health_router(central.health))

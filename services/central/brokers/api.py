@@ -12,7 +12,7 @@ from services.central.brokers.keeper import Keeper
 Check = Callable[[Request], Awaitable[None]]
 
 
-def brokers_router(keeper: Keeper, *, authorized: Check, to_primary: Check) -> APIRouter:
+def brokers_router(keeper: Keeper, *, to_primary: Check) -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/api/v1", tags=["roles"])
 
@@ -23,7 +23,7 @@ def brokers_router(keeper: Keeper, *, authorized: Check, to_primary: Check) -> A
     @router.post(
         "/brokers/{machine}/remove",
         summary="Take copies and vote from a machine that goes, or is gone",
-        dependencies=[Depends(authorized), Depends(to_primary)],
+        dependencies=[Depends(to_primary)],
     )
     async def remove(machine: str) -> Json:
         if not keeper.leave(machine):
