@@ -122,7 +122,7 @@ class Site:
 
 
 def _open(system: System) -> Site:
-    https_port, kafka_port = free_port(row=2), free_port()
+    https_port, kafka_port = free_port(row=2), free_port(row=2)
     system.run(
         "standby", "enable", "--host", FAR, "--bind", NEAR, "--https-port", str(https_port),
         "--kafka-port", str(kafka_port), "--home", str(system.home),

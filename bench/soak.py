@@ -159,7 +159,7 @@ def _system(work: Path) -> Iterator[System]:
     home, log = work / "home", work / "up.log"
     command = [
         sys.executable, "-m", "cli", "up", "--home", str(home), "--no-browser", "--no-traffic",
-        "--udp-port", str(free_udp_port()), "--kafka-port", str(free_port(row=2)),
+        "--udp-port", str(free_udp_port()), "--kafka-port", str(free_port(row=5)),
         "--web-port", str(free_port(row=4)),
     ]  # fmt: skip
     with log.open("ab") as output:

@@ -16,6 +16,7 @@ from cli.tokens import token
 from cli.traffic import traffic
 from cli.up import up
 from cli.user import user
+from cli.witness import witness
 
 app = typer.Typer(
     name="steadflow",
@@ -44,6 +45,7 @@ app.add_typer(standby, name="standby")
 app.add_typer(collector, name="collector")
 app.add_typer(user, name="user")
 app.add_typer(token, name="token")
+app.add_typer(witness, name="witness")
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import json
 import socket
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cli.invite_file import invite_file
 from shared.invite_token import InviteTokenError, parse_token
@@ -26,10 +26,14 @@ class JoinRefused(Exception):
 
 
 class Admission(NamedTuple):
-    """What was given. brokers: reached by TLS, `host:port` with commas between."""
+    """What was given. brokers: reached by TLS, `host:port` with commas between.
+
+    kafka: what a broker here needs to join; None for a collector.
+    """
 
     name: str
     brokers: str
+    kafka: dict[str, Any] | None = None  # JSON
 
 
 def tls_dir(home: Path) -> Path:
@@ -46,13 +50,15 @@ def admission_of(home: Path) -> Admission | None:
         return None
     try:
         content = json.loads(file.read_text())
-        return Admission(str(content["name"]), str(content["brokers"]))
+        return Admission(str(content["name"]), str(content["brokers"]), content.get("kafka"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise JoinRefused(f"{file} cannot be read: empty {home} and join anew") from error
 
 
-def admit(home: Path, primary: Address, name: str, hosts: list[str]) -> Admission:
-    """Have the primary admit this machine by the token in its file. Blocks.
+def admit(
+    home: Path, primary: Address, name: str, hosts: list[str], *, role: str = ROLE
+) -> Admission:
+    """Have the primary admit this machine as `role` by the token in its file. Blocks.
 
     Raises JoinRefused: then the machine is as before, and the token is kept only where trying again
     may help. Raises TlsError where nothing can be written.
@@ -62,15 +68,16 @@ def admit(home: Path, primary: Address, name: str, hosts: list[str]) -> Admissio
         token = parse_token(file.read_text())
     except FileNotFoundError as error:
         raise JoinRefused(
-            "this machine did not join yet: it needs --token, from `steadflow collector invite` "
+            f"this machine did not join yet: it needs --token, from `steadflow {role} invite` "
             "on the primary"
         ) from error
     except (OSError, InviteTokenError) as error:
         raise JoinRefused(f"{file}: {error}") from error
     made = _request(folder, name, hosts)
     try:
-        admitted = register(primary, token, name, made.request_pem, joins_as=ROLE)
-        found = Admission(admitted.name, str(admitted.given["brokers"]))
+        admitted = register(primary, token, name, made.request_pem, joins_as=role)
+        given = admitted.given
+        found = Admission(admitted.name, str(given["brokers"]), given.get("kafka"))
     except RegisterError as error:
         if not error.is_final:
             raise JoinRefused(f"{error}; run it again, the token is kept") from error

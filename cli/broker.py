@@ -1,9 +1,4 @@
-"""A real Kafka broker on this machine: its files, its command line, its life.
-
-KRaft on loopback, mostly one node alone. That is formatted so that it can grow to more while it
-runs: `format --standalone` and `controller.quorum.bootstrap.servers`, never a static set of voters.
-A second listener, for other machines, speaks TLS to those who show a certificate, and only that.
-"""
+"""A real Kafka broker on this machine: its files, its command line, its life."""
 
 import contextlib
 import json
@@ -14,19 +9,19 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from cli.broker_settings import HOST, BrokerPlan, server_properties
 from cli.jars import Progress, cache_directory, fetch_jars, read_lock
 from cli.ports import check_port
 from cli.quorum import Node, Quorum, new_kafka_id
 from shared.kafka import Brokers
 from shared.parent import die_with_parent
-from shared.tls import TlsFiles, server_context
+from shared.tls import server_context
 from shared.tls.writing import OWNER_ONLY, write_whole
 
-HOST = "127.0.0.1"
 READY_TIMEOUT_S = 90.0
 """Ten times what a start takes (3 to 8 s), and some for a first download's cold disk."""
 STOP_TIMEOUT_S = 20.0
@@ -36,127 +31,6 @@ _LOG_BYTES_MAX = 16 << 20
 
 class BrokerError(Exception):
     """The broker cannot be prepared or did not start; the text is one sentence."""
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkListener:
-    """Where other machines reach a broker: by TLS, with a certificate of the same authority.
-
-    host: the name they are told, which the certificate holds. bind: the address that is listened
-    on. tls: the broker's own certificate.
-    """
-
-    host: str
-    port: int
-    tls: TlsFiles
-    bind: str = "0.0.0.0"
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerPlan:
-    """Where a broker lives. directory: all its files; log: what it prints, appended.
-
-    network: only where other machines take part; processes of this one use loopback all the same.
-    quorum: the cluster that it begins with as node `number`; None when it is alone.
-    """
-
-    directory: Path
-    port: int
-    controller_port: int
-    log: Path
-    network: NetworkListener | None = None
-    number: int = 1
-    quorum: Quorum | None = None
-
-    @property
-    def bootstrap_servers(self) -> str:
-        """What clients are given."""
-        return f"{HOST}:{self.port}"
-
-    @property
-    def brokers(self) -> Brokers:
-        """How processes on this machine reach it."""
-        return Brokers(self.bootstrap_servers)
-
-    @property
-    def properties(self) -> Path:
-        """The file that Kafka reads its settings from."""
-        return self.directory / "server.properties"
-
-    @property
-    def key_store(self) -> Path:
-        """Key and certificates in one file, as Kafka wants them."""
-        return self.directory / "network.pem"
-
-    @property
-    def data(self) -> Path:
-        """Topics and metadata."""
-        return self.directory / "data"
-
-
-def server_properties(plan: BrokerPlan, data: Path) -> str:
-    """Return Kafka's settings for `plan` with its logs in `data`."""
-    broker, controller = f"PLAINTEXT://{HOST}:{plan.port}", f"{HOST}:{plan.controller_port}"
-    quorum = plan.quorum
-    replicas = str(1 if quorum is None else quorum.replicas)
-    in_sync_min = str(1 if quorum is None else quorum.in_sync_replicas_min)
-    settings = {
-        "process.roles": "broker,controller",
-        "node.id": str(plan.number),
-        "listeners": f"{broker},CONTROLLER://{controller}",
-        "advertised.listeners": f"{broker},CONTROLLER://{controller}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "controller.listener.names": "CONTROLLER",
-        "inter.broker.listener.name": "PLAINTEXT",
-        "controller.quorum.bootstrap.servers": (
-            controller if quorum is None else quorum.bootstrap_controllers
-        ),
-        "log.dirs": str(data),
-        "auto.create.topics.enable": "false",
-        "default.replication.factor": replicas,
-        "min.insync.replicas": in_sync_min,
-        "offsets.topic.replication.factor": replicas,
-        "offsets.topic.num.partitions": "1",
-        "transaction.state.log.replication.factor": replicas,
-        "transaction.state.log.min.isr": in_sync_min,
-        "transaction.state.log.num.partitions": "4",
-        "share.coordinator.state.topic.replication.factor": replicas,
-        "share.coordinator.state.topic.min.isr": in_sync_min,
-        "group.initial.rebalance.delay.ms": "0",
-        # A killed broker is let back in only after its session: 9 s by default.
-        "broker.session.timeout.ms": "3000",
-        "broker.heartbeat.interval.ms": "500",
-        # One machine, a few clients: Kafka's defaults take 128 MB for compaction alone.
-        "log.cleaner.dedupe.buffer.size": "16777216",
-        "num.network.threads": "2",
-        "num.io.threads": "4",
-    }
-    if plan.network is not None:
-        settings |= _network_settings(settings, plan.network, plan.key_store)
-    return "".join(f"{name}={value}\n" for name, value in settings.items())
-
-
-def _network_settings(
-    settings: Mapping[str, str], network: NetworkListener, key_store: Path
-) -> dict[str, str]:
-    """Return what changes in `settings` with a listener for other machines."""
-    protocols, tls = "listener.security.protocol.map", "listener.name.network.ssl"
-    told = f"NETWORK://{_bracketed(network.host)}:{network.port}"
-    return {
-        "listeners": f"{settings['listeners']},NETWORK://{_bracketed(network.bind)}:{network.port}",
-        "advertised.listeners": f"{settings['advertised.listeners']},{told}",
-        protocols: f"{settings[protocols]},NETWORK:SSL",
-        f"{tls}.keystore.type": "PEM",
-        f"{tls}.keystore.location": str(key_store),
-        f"{tls}.truststore.type": "PEM",
-        f"{tls}.truststore.location": str(network.tls.ca),
-        f"{tls}.client.auth": "required",
-        f"{tls}.enabled.protocols": "TLSv1.3,TLSv1.2",
-    }
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def plan_broker(directory: Path, *, port: int, log: Path) -> BrokerPlan:
@@ -187,23 +61,34 @@ def prepare(plan: BrokerPlan, class_path: Sequence[Path]) -> None:
 
     Raises PortTaken or BrokerError. A kill at any point leaves it formatted or not, never half.
     """
-    option = "--kafka-port"
-    check_port(HOST, plan.port, option=option)
-    check_port(HOST, plan.controller_port, option=f"{option} (its controller is beside it)")
-    if plan.network is not None:
-        check_port(plan.network.bind, plan.network.port, option="`steadflow standby enable`")
+    _check_ports(plan)
     plan.directory.mkdir(parents=True, exist_ok=True)
     plan.log.parent.mkdir(parents=True, exist_ok=True)
     _cut_log(plan.log)
     if not plan.data.exists():
-        _format(replace(plan, network=None), class_path)
+        # The voter's address moves by itself at the first start with the network's.
+        _format(plan if plan.joined else replace(plan, network=None), class_path)
     configure(plan)
+
+
+def _check_ports(plan: BrokerPlan) -> None:
+    option, beside = "--kafka-port", "(its controller is beside it)"
+    network = plan.network
+    if plan.joined is None:
+        check_port(HOST, plan.port, option=option)
+    if network is None:
+        check_port(HOST, plan.controller_port, option=f"{option} {beside}")
+    else:
+        option = option if plan.joined else "`steadflow standby enable --kafka-port`"
+        check_port(network.bind, network.port, option=option)
+        check_port(network.bind, network.controller_port, option=f"{option} {beside}")
+    if plan.local is not None:
+        check_port(HOST, plan.local.port, option=f"{option} (that of services here is above it)")
 
 
 def configure(plan: BrokerPlan) -> None:
     """Write the settings for the next start. Raises TlsError where its certificate is unusable."""
-    if plan.network is not None:
-        tls = plan.network.tls
+    if (tls := plan.tls) is not None:
         # Kafka would say it in a stack trace, and end.
         server_context(tls, client_certificates="required")
         both = tls.key.read_bytes() + tls.certificate.read_bytes()
@@ -213,12 +98,15 @@ def configure(plan: BrokerPlan) -> None:
 
 def _format(plan: BrokerPlan, class_path: Sequence[Path]) -> None:
     quorum = plan.quorum
-    cluster_id = new_kafka_id() if quorum is None else quorum.cluster_id
-    voters = (
-        ["--standalone"]
-        if quorum is None
-        else ["--initial-controllers", quorum.initial_controllers]
-    )
+    if plan.joined is not None:
+        cluster_id, voters = plan.joined.cluster_id, ["--no-initial-controllers"]
+    elif quorum is not None:
+        cluster_id, voters = (
+            quorum.cluster_id,
+            ["--initial-controllers", quorum.initial_controllers],
+        )
+    else:
+        cluster_id, voters = new_kafka_id(), ["--standalone"]
     node = {"cluster_id": cluster_id, "controller_port": plan.controller_port}
     fresh = plan.directory / "data.new"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -241,7 +129,11 @@ def _format(plan: BrokerPlan, class_path: Sequence[Path]) -> None:
 
 def command(plan: BrokerPlan, class_path: Sequence[Path]) -> list[str]:
     """Return the command line of the prepared broker."""
-    return [*_java(class_path, "-Xms128m", "-Xmx512m"), "kafka.Kafka", str(plan.properties)]
+    return [
+        *_java(class_path, "-Xms128m", f"-Xmx{plan.heap_mb}m"),
+        "kafka.Kafka",
+        str(plan.properties),
+    ]
 
 
 def _java(class_path: Sequence[Path], *options: str) -> list[str]:

@@ -22,6 +22,7 @@ from shared.token import TokenError, read_token
 Home = Annotated[Path | None, typer.Option(help="Folder given to `steadflow up`.")]
 Url = Annotated[str | None, typer.Option(help="Ask the registry or central at this URL instead.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+_TOLD = ("ha.log", "__transaction_state")
 Node = Annotated[str, typer.Argument(help="Which central; default: the best one.")]
 
 
@@ -30,6 +31,7 @@ def cluster(home: Home = None, url: Url = None, as_json: AsJson = False) -> None
     try:
         with _client(home, url) as client:
             view = client.view()
+            view["brokers"] = _brokers(client)
     except ClusterError as error:
         fail(str(error))
     # Whoever is asked by URL may run anywhere.
@@ -41,8 +43,35 @@ def cluster(home: Home = None, url: Url = None, as_json: AsJson = False) -> None
     console = Console()
     console.print(_headline(view), soft_wrap=True)
     console.print(_table(view))
-    for line in notes(view, datetime.now(UTC)):
+    for line in (*notes(view, datetime.now(UTC)), *broker_notes(view["brokers"])):
         console.print(line, soft_wrap=True)
+
+
+def _brokers(client: ClusterClient) -> Json:
+    """Return Kafka's machines; nothing where a registry or an older central was asked."""
+    try:
+        return client.brokers()
+    except ClusterError:
+        return {"machines": [], "survives": [], "owed": None, "problem": ""}
+
+
+def broker_notes(brokers: Mapping[str, Any]) -> list[str]:
+    """Return where the log is, what losing a machine does, and what is owed to it."""
+    if not brokers["machines"]:
+        return []
+    lines = []
+    for each in brokers["machines"]:
+        vote = "votes" if each["votes"] else "does not vote"
+        state = "" if each["is_alive"] else ", does not answer"
+        led = ", ".join(name for name in each["leads"] if name in _TOLD)
+        leads = f", leads {led}" if led else ""
+        copies = f"{each['in_sync']} of {brokers['partitions']} partitions"
+        lines.append(f"log: {each['machine']} has {copies}, {vote}{leads}{state}")
+    if brokers["owed"]:
+        lines.append(f"next: {brokers['owed']}")
+    if brokers["problem"]:
+        lines.append(f"not done: {brokers['problem']}")
+    return lines + list(brokers["survives"])
 
 
 def switchover(

@@ -61,6 +61,10 @@ class ClusterClient:
         """Return the cluster as `GET /api/v1/cluster` tells it. Raises ClusterError."""
         return self._read("/api/v1/cluster")
 
+    def brokers(self) -> Json:
+        """Return Kafka's machines, which only a central tells. Raises ClusterError."""
+        return self._read("/api/v1/brokers")
+
     def history(self) -> Json:
         """Return every decision, which only a registry tells. Raises ClusterError."""
         return self._read("/history")

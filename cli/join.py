@@ -14,19 +14,29 @@ import httpx
 import typer
 
 from cli import running
+from cli.broker import BrokerError
 from cli.death_notices import DeathNotices
 from cli.home import default_home
 from cli.invite_file import go_on_without_token, keep_token, without_token
+from cli.jars import JarError
 from cli.join_shown import Change, Notes, Shown, wanted
+from cli.joined_broker import KAFKA_PORT, prepared_child, services_brokers
+from cli.known_brokers import follow, with_known
 from cli.ports import PortTaken, check_port, free_port
-from cli.standby_children import StandbyPlan, agent_child, central_child, registry_child
+from cli.standby_children import (
+    StandbyPlan,
+    agent_child,
+    broker_plan,
+    central_child,
+    registry_child,
+)
 from cli.standby_home import StandbyHome, write_standby
 from cli.supervise import StartError, Supervisor
 from cli.system import http_ready
 from cli.terminal import fail, progress_bar
 from cli.up import start_detached
 from shared.invite_token import InviteTokenError
-from shared.kafka import Brokers
+from shared.tasks import end_task
 from shared.tls import TlsError, TlsFiles
 
 POLL_S = 0.3
@@ -53,6 +63,11 @@ def join(
     web_port: Annotated[
         int, typer.Option(min=0, max=65_533, help="The first of three on loopback; 0: free ones.")
     ] = 8480,
+    kafka_port: Annotated[
+        int,
+        typer.Option(min=0, max=65_533, help="Of the broker, the first of three; 0: free."),
+    ] = KAFKA_PORT,
+    bind: Annotated[str, typer.Option(help="Address on which the broker listens.")] = "0.0.0.0",
     rate: Annotated[float, typer.Option(min=0, help="Most MB/s of the copy; 0: no limit.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="In spite of red lines.")] = False,
     copy_only: Annotated[
@@ -90,6 +105,8 @@ def join(
                 web_port=first,
                 copy_bytes_per_s=int(rate * 1e6),
                 is_forced=force,
+                kafka_port=kafka_port or free_port(row=3),
+                bind=bind,
                 copies_only=copy_only,
                 rejoins=rejoin,
             )
@@ -99,7 +116,8 @@ def join(
             )
             asyncio.run(_run(plan))
     except (
-        running.HomeError, PortTaken, StartError, JoinRefused, TlsError, InviteTokenError
+        running.HomeError, PortTaken, StartError, JoinRefused, TlsError, InviteTokenError,
+        BrokerError, JarError,
     ) as error:  # fmt: skip
         fail(str(error))
 
@@ -141,6 +159,14 @@ async def _become_standby(
     """
     await supervisor.start(agent_child(plan))
     machine = _Machine(plan, supervisor, deaths, notes)
+    try:
+        await _follow_agent(machine, plan, notes)
+    finally:
+        if machine.noting is not None:
+            await end_task(machine.noting)
+
+
+async def _follow_agent(machine: "_Machine", plan: StandbyPlan, notes: Notes) -> None:
     async with httpx.AsyncClient(timeout=ASK_TIMEOUT_S, trust_env=False) as client:
         with progress_bar("copying") as bar:
             copying = bar.add_task("copying", total=None, facts="")
@@ -164,6 +190,7 @@ class _Machine:
     shown: Shown = field(default_factory=Shown)
     runs: bool = False
     is_restoring: bool = False
+    noting: asyncio.Task[None] | None = None
 
     async def look(
         self, client: httpx.AsyncClient, show_copy: Callable[[dict[str, Any]], None]
@@ -193,7 +220,14 @@ class _Machine:
         if change is Change.START:
             self.runs = True
             files = TlsFiles.in_directory(self.plan.tls_dir)
-            self.deaths.begin(Brokers(given["brokers"], files))
+            servers = with_known(self.plan.home, given["brokers"])
+            broker = broker_plan(self.plan, given)
+            brokers = services_brokers(broker, servers, files)
+            if broker is not None:
+                child = await asyncio.to_thread(prepared_child, broker)
+                await self.supervisor.start(child)
+            self.noting = asyncio.create_task(follow(self.plan.home, brokers))
+            self.deaths.begin(brokers)
             await self.supervisor.start(registry_child(self.plan, given))
             await self.supervisor.start(central)
         else:

@@ -110,7 +110,7 @@ class Notes:
                 **running.identity(os.getpid()),
                 "since": self._since,
                 "ready": self.ready,
-                "broker": {"bootstrap_servers": plan.brokers_or_none(), "pid": None},
+                "broker": {"bootstrap_servers": plan.brokers_or_none(), **process("broker")},
                 "agents": [{"name": "agent", "url": plan.agent_url, **process("agent")}],
                 "registries": [
                     {"name": plan.registry, "url": plan.registry_url, **process(plan.registry)}

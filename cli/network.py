@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from cli.broker import HOST, BrokerPlan, NetworkListener, configure
+from cli.broker import configure
+from cli.broker_settings import HOST, BrokerPlan, NetworkListener
 from cli.ports import PortTaken, check_port
 from cli.supervise import ChildPlan, StartError, Supervisor
 from shared.backoff import waits
@@ -56,6 +57,11 @@ def _own_name() -> list[str]:
     except TlsError:
         return []
     return [name]
+
+
+def machine_name() -> str:
+    """Return what this machine is called where machines are listed."""
+    return socket.gethostname().partition(".")[0][:64] or NODE
 
 
 def with_network(plan: BrokerPlan, network: Network | None, tls: TlsFiles) -> BrokerPlan:
@@ -176,6 +182,8 @@ def _check_free(plan: BrokerPlan, before: BrokerPlan) -> None:
     wanted, held = plan.network, before.network
     if wanted is not None and (held is None or held.port != wanted.port):
         check_port(wanted.bind, wanted.port, option="--kafka-port")
+        option = "--kafka-port (its controller is above it)"
+        check_port(wanted.bind, wanted.controller_port, option=option)
 
 
 def _told(network: Network | None) -> str:

@@ -8,6 +8,9 @@ from typing import Any
 
 import httpx
 
+from cli.broker_settings import BrokerPlan
+from cli.joined_broker import KAFKA_PORT, all_servers, joined_plan
+from cli.known_brokers import with_known
 from cli.supervise import ChildPlan
 from cli.system import CENTRAL_RESTART_S, service_child, url
 
@@ -19,7 +22,10 @@ RESTORE_TIMEOUT_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class StandbyPlan:
-    """What the user chose. web_port: the first of three on loopback: central, registry, agent."""
+    """What the user chose. web_port: the first of three on loopback: central, registry, agent.
+
+    kafka_port: the first of three of the broker here.
+    """
 
     home: Path
     name: str
@@ -31,6 +37,8 @@ class StandbyPlan:
     is_forced: bool
     copies_only: bool = False
     rejoins: bool = True
+    kafka_port: int = KAFKA_PORT
+    bind: str = "0.0.0.0"
 
     @property
     def tls_dir(self) -> Path:
@@ -77,7 +85,7 @@ def agent_child(plan: StandbyPlan) -> ChildPlan:
         "home": plan.home,
         "primary": plan.primary,
         "invite_file": plan.home / "invite",
-        "hosts": ",".join(plan.hosts),
+        "hosts": ",".join(dict.fromkeys([*plan.hosts, "localhost", "127.0.0.1"])),
         "https_port": plan.https_port,
         "central_url": plan.central_url,
         "http_port": plan.web_port + 2,
@@ -99,6 +107,18 @@ def _answering(place: str) -> Callable[[], Awaitable[bool]]:
             return False
 
     return answers
+
+
+def broker_plan(plan: StandbyPlan, given: Mapping[str, Any]) -> BrokerPlan | None:
+    """Return the broker here; None where the primary's Kafka is none of steadflow's."""
+    return joined_plan(
+        plan.home,
+        given,
+        machine=plan.name,
+        host=plan.hosts[0],
+        port=plan.kafka_port,
+        bind=plan.bind,
+    )
 
 
 def registry_child(plan: StandbyPlan, given: Mapping[str, Any]) -> ChildPlan:
@@ -125,6 +145,7 @@ def central_child(
         "priority": PRIORITY,
         "candidate": not plan.copies_only,
         "stands_still_when_old": True,
+        "broker_number": given.get("kafka", {}).get("number", 0),
         "registry_urls": plan.registry_url,
         "export_address": given.get("export_address", ":2055"),
     }
@@ -148,7 +169,9 @@ def central_child(
 
 def _kafka(plan: StandbyPlan, given: Mapping[str, Any]) -> dict[str, object]:
     return {
-        "bootstrap_servers": given["brokers"],
+        "bootstrap_servers": all_servers(
+            broker_plan(plan, given), with_known(plan.home, given["brokers"])
+        ),
         "kafka_tls_dir": plan.tls_dir,
         "token_file": plan.home / "token",
         "http_host": "127.0.0.1",

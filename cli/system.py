@@ -10,7 +10,8 @@ from pathlib import Path
 
 import httpx
 
-from cli.broker import HOST, BrokerPlan, command
+from cli.broker import command
+from cli.broker_settings import FIRST_NUMBER, HOST, BrokerPlan
 from cli.network import network_file, tls_dir
 from cli.ports import PortTaken, check_port, free_port, free_udp_port
 from cli.supervise import ChildPlan, StartError
@@ -92,6 +93,13 @@ def broker_child(plan: BrokerPlan, class_path: Sequence[Path]) -> ChildPlan:
     )
 
 
+def kafka_settings(options: Options, servers: str) -> dict[str, object]:
+    """Return how services find Kafka: ours by TLS, so that they find it on other machines too."""
+    if options.bootstrap_servers is not None:
+        return {"bootstrap_servers": servers}
+    return {"bootstrap_servers": servers, "kafka_tls_dir": tls_dir(options.home)}
+
+
 def collector_child(options: Options, ports: Ports, servers: str) -> ChildPlan:
     """Return the collector's holder, ready when its workers are."""
     settings: dict[str, object] = {
@@ -102,7 +110,7 @@ def collector_child(options: Options, ports: Ports, servers: str) -> ChildPlan:
         "workers": options.workers,
         "http_host": HOST,
         "http_port": ports.collector,
-        "bootstrap_servers": servers,
+        **kafka_settings(options, servers),
         "token_file": options.home / "token",
     }
     return service_child(options.home, COLLECTOR, "ingest", settings, ports.collector)
@@ -114,7 +122,7 @@ def registry_child(options: Options, ports: Ports, servers: str) -> ChildPlan:
         "name": REGISTRY,
         "http_host": HOST,
         "http_port": ports.registry,
-        "bootstrap_servers": servers,
+        **kafka_settings(options, servers),
         "token_file": options.home / "token",
     }
     return service_child(options.home, REGISTRY, "registry", settings, ports.registry)
@@ -141,7 +149,8 @@ def central_children(
             "priority": priority,
             "registry_urls": url(ports.registry),
             "export_address": _host_port(options.udp_host, ports.udp),
-            "bootstrap_servers": servers,
+            **kafka_settings(options, servers),
+            "broker_number": FIRST_NUMBER if options.bootstrap_servers is None else 0,
             "token_file": options.home / "token",
             "tls_dir": tls_dir(options.home),
             "authority_dir": tls_dir(options.home),

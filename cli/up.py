@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,13 +17,15 @@ from typing import Annotated
 import typer
 
 from cli import running
-from cli.broker import BrokerError, BrokerPlan, plan_broker, prepare
+from cli.broker import BrokerError, plan_broker, prepare
+from cli.broker_settings import LOCAL_ABOVE, BrokerPlan, LocalListener
 from cli.browser import open_page
 from cli.death_notices import DeathNotices
 from cli.first_login import say_first_password
 from cli.home import default_home
 from cli.jars import JarError, cache_directory, fetch_jars, read_lock
-from cli.network import NetworkWatch, network_file, prepare_tls, tls_dir, with_network
+from cli.known_brokers import follow, with_known
+from cli.network import NetworkWatch, machine_name, network_file, prepare_tls, tls_dir, with_network
 from cli.own_certificate import note_own_certificate
 from cli.ports import PortTaken, free_port
 from cli.status import print_status
@@ -76,7 +78,7 @@ def up(
     no_traffic: Annotated[bool, typer.Option("--no-traffic", help="Generate no traffic.")] = False,
     udp_host: Annotated[str, typer.Option(help="Where exporters send to.")] = "127.0.0.1",
     udp_port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free port.")] = 2055,
-    kafka_port: Annotated[int, typer.Option(min=0, max=65_534, help="And the one above.")] = 19092,
+    kafka_port: Annotated[int, typer.Option(min=0, max=65_531, help="The first of five.")] = 19092,
     web_port: Annotated[int, typer.Option(min=0, max=65_535, help="The first of four.")] = 8470,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Workers of the collector.")] = 1,
     bootstrap_servers: Annotated[
@@ -172,6 +174,13 @@ class _Launch:
     class_path: list[Path] = field(default_factory=list)
     network: Network | None = None
 
+    @property
+    def brokers(self) -> Brokers:
+        """How processes of this machine reach Kafka."""
+        if self.broker is None:
+            return Brokers(self.bootstrap_servers)
+        return Brokers(self.bootstrap_servers, self.broker.tls)
+
 
 def _prepare(options: Options) -> _Launch:
     make_token(options.home / "token")
@@ -184,13 +193,15 @@ def _prepare(options: Options) -> _Launch:
         return _Launch(options, ports, options.bootstrap_servers, None, network=network)
     plan = plan_broker(
         options.home / "kafka",
-        port=options.kafka_port or free_port(row=2),
+        port=options.kafka_port or free_port(row=5),
         log=log_file(options.home, "broker"),
     )
-    plan = with_network(plan, network, tls)
+    local = LocalListener(plan.port + LOCAL_ABOVE, tls)
+    plan = with_network(replace(plan, local=local, machine=machine_name()), network, tls)
     class_path = _fetch_jars()
     prepare(plan, class_path)
-    return _Launch(options, ports, plan.bootstrap_servers, plan, class_path, network)
+    servers = with_known(options.home, plan.brokers.servers)
+    return _Launch(options, ports, servers, plan, class_path, network)
 
 
 def _services(
@@ -254,8 +265,10 @@ async def _run(launch: _Launch, *, open_browser: bool) -> None:
             open_page(url(launch.ports.centrals[0]))
         saying = asyncio.create_task(_say_first_password(launch.options.home))
         watching = asyncio.create_task(watch.run())
-        await asyncio.wait([stopping, watching], return_when=asyncio.FIRST_COMPLETED)
+        noting = asyncio.create_task(_note_brokers(launch))
+        await asyncio.wait([stopping, watching, noting], return_when=asyncio.FIRST_COMPLETED)
         await end_task(saying)
+        await end_task(noting)
         await end_task(watching)
         if not watching.cancelled():
             watching.result()
@@ -270,13 +283,20 @@ async def _say_first_password(home: Path) -> None:
         await asyncio.to_thread(say_first_password, home, _say)
 
 
+async def _note_brokers(launch: _Launch) -> None:
+    """Note where other brokers are, for the next start; nothing where Kafka is the user's own."""
+    if launch.broker is None:
+        await asyncio.Event().wait()
+    await follow(launch.options.home, launch.brokers)
+
+
 async def _start(launch: _Launch, supervisor: Supervisor, deaths: DeathNotices) -> None:
     servers = launch.bootstrap_servers
     if launch.broker is not None:
         _say("starting Kafka")
         await supervisor.start(broker_child(launch.broker, launch.class_path))
     try:
-        await ensure_topics(Brokers(servers), TOPICS)
+        await ensure_topics(launch.brokers, TOPICS)
     except KafkaAway as error:
         raise StartError(
             f"Kafka at {servers} does not answer: is the address right, and does it run?"
@@ -284,7 +304,7 @@ async def _start(launch: _Launch, supervisor: Supervisor, deaths: DeathNotices) 
     except TopicRefused as error:
         raise StartError(f"Kafka at {servers} refuses a topic: {error}") from error
     _say("starting the registry, the centrals and the collector")
-    deaths.begin(Brokers(servers))
+    deaths.begin(launch.brokers)
     children = _services(launch.options, launch.ports, servers, deaths.send)
     try:
         async with asyncio.TaskGroup() as group:
@@ -323,7 +343,10 @@ class _Notes:
                 "since": self._since,
                 "ready": self.ready,
                 "broker": {
-                    "bootstrap_servers": launch.bootstrap_servers,
+                    # In the clear, for tools here.
+                    "bootstrap_servers": launch.bootstrap_servers
+                    if launch.broker is None
+                    else launch.broker.bootstrap_servers,
                     **(process("broker") if launch.broker else {"pid": None}),
                 },
                 "registries": [{**registry, **process(REGISTRY)}],

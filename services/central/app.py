@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from services.central import too_old
 from services.central.api import Sources, report_router, state_router
 from services.central.applier import Applier
 from services.central.body_limit import BodyLimit
+from services.central.brokers.api import brokers_router
+from services.central.brokers.keeper import Keeper
 from services.central.collectors.api import collectors_router
 from services.central.collectors.collectors_log import CollectorsLog
 from services.central.config import CentralConfig
@@ -75,7 +77,7 @@ from shared.health import Health, health_router
 from shared.health_metrics import HealthCollector
 from shared.http import http_server, listen
 from shared.http_metrics import HttpMetrics
-from shared.kafka import configured_brokers, end_offsets
+from shared.kafka import Brokers, configured_brokers, end_offsets
 from shared.machine import Machine
 from shared.settings_events import RetentionSet
 from shared.snapshot_folder import is_complete
@@ -130,6 +132,7 @@ class Central:
     reports: ThreadPoolExecutor
     retention: Callable[[], RetentionSet]
     joining: Joining | None
+    keeper: Keeper
     downloads: Downloads
     machines: Machines
     token: str | None
@@ -281,8 +284,12 @@ def open_central(
         await projection.reached(ends[flows.name])
         await settings.reached(ends[settings_topic.name].get(0, 0))
 
+    def told_brokers() -> str:
+        return "" if keeper.facts is None else keeper.facts.addresses
+
     roles = RolesPart(
         brokers,
+        told_brokers=told_brokers,
         node=config.name,
         boot_id=config.boot_id,
         # Others reach this machine by another name than its own processes do.
@@ -313,6 +320,20 @@ def open_central(
         now_ms=now_ms,
     )
     downloads = Downloads(config.download_dir)
+
+    def kept_brokers() -> Brokers | None:
+        if config.broker_number == 0 or not (servers := brokers_for_others(config)):
+            return None
+        known = keeper.facts
+        return replace(brokers, servers=servers if known is None else known.addresses)
+
+    keeper = Keeper(
+        brokers=kept_brokers,
+        home=config.broker_number,
+        is_primary=lambda: roles.role.is_primary,
+        centrals=lambda: {member.node for member in roles.role.state.members.values()},
+        copy_bytes_per_s=config.copy_bytes_per_s,
+    )
     live = LiveView(
         app_id=f"{config.name}-live",
         brokers=brokers,
@@ -350,10 +371,12 @@ def open_central(
             urls=lambda: member_urls(roles),
             collectors=collectors.heard_names,
             install=downloads.install,
+            keeper=keeper,
             now_ms=now_ms,
         ),
         downloads=downloads,
         machines=Machines(now_ms),
+        keeper=keeper,
         token=token,
         login=login,
     )
@@ -459,6 +482,7 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
     central.login.add_routes(app, central.settings.change, before_change=[may_change, passed_on])
     add_passed_on(app)
     app.include_router(download_router(central.downloads))
+    app.include_router(brokers_router(central.keeper, to_primary=passed_on))
     if central.config.live:
         app.include_router(live_router(central.live, central.subscribers, now_ms))
     app.include_router(health_router(central.health))
@@ -490,6 +514,7 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
             drills=central.drills,
             proven=lambda: list(central.proof.ledger.proven()),
             machines=central.machines.known,
+            survives=central.keeper.sentences,
             joining_url=lambda: "" if central.joining is None else central.joining.url(),
             live=central.live.snapshot if central.config.live else None,
         )
@@ -507,6 +532,7 @@ def _cluster(central: Central) -> Cluster:
 
     def forget(node: str) -> None:
         central.machines.forget(node)
+        central.keeper.leave(node)
         central.snapshots.release_all_of(node)
 
     def tick_age_ms() -> float | None:
@@ -551,6 +577,7 @@ async def running(central: Central) -> AsyncIterator[asyncio.Task[None]]:
             group.create_task(central.login.run(central.settings.change, may_make=may_make))
             group.create_task(roles())
             group.create_task(central.notifier.run())
+            group.create_task(central.keeper.run())
             group.create_task(central.snapshots.run())
             if central.config.live:
                 group.create_task(central.live.run())

@@ -111,6 +111,18 @@ class CentralConfig(BaseSettings):
         description="Whether it stands still, instead of leaving a gap, when Kafka has no longer "
         "what it would read next; its agent then copies the primary anew.",
     )
+    broker_number: int = Field(
+        0,
+        ge=0,
+        description="Number of the Kafka broker on this machine, where `steadflow` runs it: the "
+        "primary then keeps copies, votes and leaders as the number of machines wants them. 0: a "
+        "Kafka of the user's own, which is left alone.",
+    )
+    copy_bytes_per_s: int = Field(
+        50_000_000,
+        ge=100_000,
+        description="Most that each broker sends or takes of copies that are behind, bytes/s.",
+    )
     registry_urls: str = Field(
         "",
         max_length=1_000,

@@ -10,6 +10,7 @@ from shared.kafka.errors import (
     unbroken,
 )
 from shared.kafka.fenced import Fenced, FencedProducer
+from shared.kafka.membership import Membership, MembershipRefused, open_membership
 from shared.kafka.producer import Headers, Producer, Sent
 from shared.kafka.pulse import Pulse
 from shared.kafka.reader import Reader, Record
@@ -30,6 +31,8 @@ __all__ = [
     "FencedProducer",
     "Headers",
     "KafkaAway",
+    "Membership",
+    "MembershipRefused",
     "PartitionFacts",
     "PositionLost",
     "Producer",
@@ -47,6 +50,7 @@ __all__ = [
     "ensure_topics",
     "first_partition_facts",
     "offsets_since",
+    "open_membership",
     "partition_facts",
     "unbroken",
 ]

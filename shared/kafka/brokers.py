@@ -8,6 +8,9 @@ from typing import Any, Protocol
 from shared.config import ConfigError
 from shared.tls import TlsError, TlsFiles, client_context
 
+METADATA_AGE_MS = 10_000
+"""Who knows only the broker that it began with is lost with it: a new one is seen so soon."""
+
 
 @dataclass(frozen=True, slots=True)
 class Brokers:
@@ -34,9 +37,10 @@ class Brokers:
     def arguments(self) -> dict[str, Any]:  # Any: keywords of aiokafka, which ships no types.
         """The keywords of every client of aiokafka."""
         if self._context is None:
-            return {"bootstrap_servers": self.servers}
+            return {"bootstrap_servers": self.servers, "metadata_max_age_ms": METADATA_AGE_MS}
         return {
             "bootstrap_servers": self.servers,
+            "metadata_max_age_ms": METADATA_AGE_MS,
             "security_protocol": "SSL",
             "ssl_context": self._context,
         }

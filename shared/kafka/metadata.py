@@ -21,15 +21,17 @@ _NO_TOPIC_ID = bytes(16)
 _NO_TAGS: dict[int, bytes] = {}
 
 
-class _Uuid:
+class Uuid:
     """Sixteen bytes on the wire."""
 
     @staticmethod
     def encode(value: bytes) -> bytes:
+        """Return them."""
         return value
 
     @staticmethod
     def decode(data: BytesIO) -> bytes:
+        """Read them. Raises ValueError when there are fewer."""
         value = data.read(16)
         if len(value) != 16:
             raise ValueError("buffer underrun in a topic id")
@@ -37,6 +39,7 @@ class _Uuid:
 
     @staticmethod
     def repr(value: bytes) -> str:
+        """Return what logs show."""
         return value.hex()
 
 
@@ -67,7 +70,7 @@ _BROKER = Schema(
 _TOPIC = Schema(
     ("error_code", Int16),
     ("name", CompactString()),
-    ("topic_id", _Uuid),
+    ("topic_id", Uuid),
     ("is_internal", Boolean),
     ("partitions", CompactArray(_PARTITION)),
     ("authorized_operations", Int32),
@@ -107,7 +110,7 @@ class MetadataRequest_v12(RequestStruct):
     SCHEMA = Schema(
         (
             "topics",
-            CompactArray(("topic_id", _Uuid), ("name", CompactString()), ("tags", TaggedFields)),
+            CompactArray(("topic_id", Uuid), ("name", CompactString()), ("tags", TaggedFields)),
         ),
         ("allow_auto_topic_creation", Boolean),
         ("include_topic_authorized_operations", Boolean),
@@ -121,10 +124,10 @@ class MetadataRequest(Request[MetadataRequest_v12]):
     API_KEY = 3
 
     def __init__(self, *topics: str) -> None:
-        """Ask for `topics` by name."""
+        """Ask for `topics` by name; for all where none is named."""
         self._topics = topics
 
     def build(self, request_struct_class: type[MetadataRequest_v12]) -> MetadataRequest_v12:
         """Return the request as aiokafka sends it."""
         topics = [(_NO_TOPIC_ID, topic, _NO_TAGS) for topic in self._topics]
-        return request_struct_class(topics, False, False, _NO_TAGS)
+        return request_struct_class(topics or None, False, False, _NO_TAGS)

@@ -54,7 +54,7 @@ async def partition_facts(
     """
 
     async def ask() -> list[PartitionFacts]:
-        async with _client(brokers, "steadflow-facts") as client:
+        async with open_client(brokers, "steadflow-facts") as client:
             return await _ask_facts(client, topic)
 
     return await _asked(ask, patience_s)
@@ -78,7 +78,7 @@ async def offsets_since(
     """
 
     async def ask() -> dict[int, int]:
-        async with _client(brokers, "steadflow-since") as client:
+        async with open_client(brokers, "steadflow-since") as client:
             # The ends first: what is appended meanwhile is then behind them.
             found = {fact.partition: fact.end_offset for fact in await _ask_facts(client, topic)}
             for leader, partitions in (await _ask_leaders(client, topic))[1].items():
@@ -99,7 +99,7 @@ async def end_offsets(
     names = list(topics)
 
     async def ask() -> dict[str, dict[int, int]]:
-        async with _client(brokers, "steadflow-ends") as client:
+        async with open_client(brokers, "steadflow-ends") as client:
             return {
                 name: {fact.partition: fact.end_offset for fact in await _ask_facts(client, name)}
                 for name in names
@@ -112,7 +112,7 @@ async def broker_addresses(brokers: Brokers, *, patience_s: float = PATIENCE_S) 
     """Return where the brokers of that cluster are reached, `host:port`. Raises KafkaAway."""
 
     async def ask() -> list[str]:
-        async with _client(brokers, "steadflow-addresses") as client:
+        async with open_client(brokers, "steadflow-addresses") as client:
             return sorted(f"{each.host}:{each.port}" for each in client.cluster.brokers())
 
     return await _asked(ask, patience_s)
@@ -124,7 +124,7 @@ async def delete_records(
     """Let partition 0 of `topic` begin at `before_offset`. Raises KafkaAway."""
 
     async def ask() -> None:
-        async with _client(brokers, "steadflow-delete") as client:
+        async with open_client(brokers, "steadflow-delete") as client:
             for leader, partitions in (await _ask_leaders(client, topic))[1].items():
                 if 0 not in partitions:
                     continue
@@ -146,7 +146,8 @@ async def _asked(ask: Callable[[], Awaitable[Result]], patience_s: float) -> Res
 
 
 @contextlib.asynccontextmanager
-async def _client(brokers: Brokers, client_id: str) -> AsyncIterator[AIOKafkaClient]:
+async def open_client(brokers: Brokers, client_id: str) -> AsyncIterator[AIOKafkaClient]:
+    """Connect a bare client for the block. Raises what aiokafka raises."""
     client = AIOKafkaClient(
         **brokers.arguments,
         client_id=client_id,
@@ -220,7 +221,7 @@ async def ensure_topics(
     wanted = list(topics)
 
     async def make() -> None:
-        async with _client(brokers, "steadflow-topics") as client:
+        async with open_client(brokers, "steadflow-topics") as client:
             await _make_missing(client, wanted, replication_factor)
             for topic in wanted:
                 # A topic just made, or just deleted, may be there for one broker and not yet for

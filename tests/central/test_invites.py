@@ -132,7 +132,7 @@ class Book:
                     lambda: self.url,
                     lambda: FINGERPRINT,
                     sign,
-                    lambda joins_as: {"brokers": f"kafka.example:9093 for {joins_as}"},
+                    lambda _name, joins_as: {"brokers": f"kafka.example:9093 for {joins_as}"},
                     lambda: self.now_ms,
                     lambda url, joins_as: [f"get {joins_as} from {url}"],
                     lambda name, joins_as: name in self.collectors,

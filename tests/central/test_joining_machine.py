@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from services.central.brokers.keeper import Keeper
 from services.central.config import CentralConfig
 from services.central.join.api import Joining
 from services.central.join.invites import JoinsAs
 from services.central.join.machine import joining_of
+from shared.membership import Controller, Facts, Member
 from shared.network import Network, write_network
 from shared.tls import fingerprint
 from tests.tls_nodes import authority_in, make_node
@@ -23,7 +25,20 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def joining(folder: Path, **settings: Any) -> Joining:  # Any: settings
+def own_keeper(facts: Facts | None = None) -> Keeper:
+    keeper = Keeper(
+        brokers=lambda: None, home=1, is_primary=lambda: True, centrals=lambda: (),
+        copy_bytes_per_s=1,
+    )  # fmt: skip
+    keeper.facts = facts
+    return keeper
+
+
+def joining(
+    folder: Path,
+    keeper: Keeper | None = None,
+    **settings: Any,  # Any: settings
+) -> Joining:
     config = CentralConfig(
         name="central-a", tls_dir=folder / "tls", authority_dir=folder / "tls",
         network_file=folder / "network.json", **settings,
@@ -34,6 +49,7 @@ def joining(folder: Path, **settings: Any) -> Joining:  # Any: settings
         urls=lambda: ["https://flows.example:8443"],
         collectors=lambda: {"collector-1"},
         install=lambda url, joins_as: [],
+        keeper=keeper or own_keeper(),
         now_ms=lambda: 0,
     )
     assert found is not None
@@ -44,12 +60,12 @@ def test_a_collector_gets_neither_the_authoritys_key_nor_the_clusters_token(fold
     found = joining(folder)
     key = (folder / "tls" / "ca.key").read_text()
 
-    told = found.given(JoinsAs.COLLECTOR)
+    told = found.given("node", JoinsAs.COLLECTOR)
     assert told == {
         "brokers": "flows.example:19094",
         "centrals": ["https://flows.example:8443"],
     }
-    more = found.given(JoinsAs.STANDBY)
+    more = found.given("node", JoinsAs.STANDBY)
     assert (more["authority_key"], more["token"]) == (key, TOKEN)
 
 
@@ -63,7 +79,7 @@ def test_a_certificate_of_the_users_own_is_what_invites_name(folder: Path) -> No
 
     assert found.fingerprint() == fingerprint(own.certificate.read_bytes())
     for role in JoinsAs:
-        assert found.given(role)["https_ca"].encode() == company.certificate_pem
+        assert found.given("node", role)["https_ca"].encode() == company.certificate_pem
 
 
 def test_only_a_collectors_name_is_taken_by_a_collector(folder: Path) -> None:
@@ -72,3 +88,19 @@ def test_only_a_collectors_name_is_taken_by_a_collector(folder: Path) -> None:
     assert found.is_taken("collector-1", JoinsAs.COLLECTOR)
     assert not found.is_taken("collector-2", JoinsAs.COLLECTOR)
     assert not found.is_taken("collector-1", JoinsAs.STANDBY)
+
+
+def test_a_machine_with_a_broker_is_told_where_it_votes_and_a_collector_is_not(
+    folder: Path,
+) -> None:
+    members = (Member(1, "one", "h1", 10, True), Member(7, "two", "h2", 20, True))
+    controllers = (Controller(1, bytes(16), True, 0), Controller(7, bytes(16), False, 0))
+    told = joining(folder, own_keeper(Facts("id", members, controllers, (), {})))
+
+    witness = told.given("third", JoinsAs.WITNESS)
+    assert witness["brokers"] == "h1:10,h2:20"
+    assert (witness["kafka"]["cluster_id"], witness["kafka"]["controllers"]) == ("id", "h1:11")
+    assert witness["kafka"]["number"] == told.given("third", JoinsAs.STANDBY)["kafka"]["number"] > 1
+    assert witness["kafka"]["number"] != told.given("other", JoinsAs.WITNESS)["kafka"]["number"]
+    assert not {"token", "authority_key"} & witness.keys()
+    assert "kafka" not in told.given("third", JoinsAs.COLLECTOR)

@@ -6,10 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from cli.broker import Broker, BrokerError, plan_broker, plan_node, server_properties
+from cli.broker import Broker, BrokerError, plan_broker, plan_node
+from cli.broker_settings import (
+    BrokerPlan,
+    JoinedCluster,
+    LocalListener,
+    NetworkListener,
+    server_properties,
+)
 from cli.ports import PortTaken, check_port, free_port
 from cli.quorum import new_kafka_id, new_quorum
 from shared.kafka import Producer, ensure_topics, partition_facts
+from shared.tls import TlsFiles
 from shared.topics import Topic
 
 DEADLINE_S = 60.0
@@ -37,6 +45,28 @@ def test_three_begin_as_one_quorum_and_keep_three_copies(tmp_path: Path) -> None
     copies = {name: value for name, value in settings.items() if "replication.factor" in name}
     assert set(copies.values()) == {"3"}
     assert settings["min.insync.replicas"] == settings["transaction.state.log.min.isr"] == "2"
+
+
+def test_one_that_joins_has_nothing_in_the_clear_and_nothing_on_loopback_for_others(
+    tmp_path: Path,
+) -> None:
+    tls = TlsFiles.in_directory(tmp_path)
+    plan = BrokerPlan(
+        tmp_path, 0, 0, tmp_path / "log", number=7, machine="third",
+        network=NetworkListener("third.example", 19_094, tls), local=LocalListener(19_096, tls),
+        joined=JoinedCluster("id", "first.example:19095"),
+    )  # fmt: skip
+    settings = dict(line.split("=", 1) for line in server_properties(plan, plan.data).splitlines())
+    told = settings["advertised.listeners"].split(",")
+    assert told == [
+        "CONTROLLER://third.example:19095", "NETWORK://third.example:19094",
+        "LOCAL://third.example:19094",
+    ]  # fmt: skip
+    assert "LOCAL://127.0.0.1:19096" in settings["listeners"]
+    assert "PLAINTEXT" not in settings["listener.security.protocol.map"]
+    assert settings["controller.quorum.bootstrap.servers"] == "first.example:19095"
+    assert (settings["node.id"], settings["broker.rack"]) == ("7", "third")
+    assert plan.servers == "third.example:19094"
 
 
 def test_no_cluster_id_looks_like_an_option() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.admission import JoinRefused, admission_of, admit, note_brokers, own_hosts
+from cli.admission import Admission, JoinRefused, admission_of, admit, note_brokers, own_hosts
 from cli.invite_file import invite_file, keep_token, without_token
 from cli.joined_collector import all_addresses
 from shared.http import listen
@@ -48,7 +48,7 @@ async def test_it_is_admitted_once_and_needs_no_token_afterwards(
     async with primary(make_node(authority, tmp_path / "a"), gives(authority)) as at:
         given = await asyncio.to_thread(admit, home, at, NAME, own_hosts())
 
-    assert given == admission_of(home) == (NAME, "flows.example:19094")
+    assert given == admission_of(home) == Admission(NAME, "flows.example:19094")
     client_context(TlsFiles.in_directory(home / "tls"))
     # Neither the invite, nor what the primary should not have told a collector.
     moved = note_brokers(home, given, "flows.example:19094,other.example:19094")

@@ -24,7 +24,7 @@ def enable(home: Path, *arguments: str) -> tuple[int, str]:
 
 
 def test_what_is_not_running_opens_at_its_next_start(tmp_path: Path) -> None:
-    first, kafka = free_port(row=2), free_port()
+    first, kafka = free_port(row=2), free_port(row=2)
 
     code, said = enable(
         tmp_path, "--host", "flows.example", "--https-port", str(first), "--kafka-port", str(kafka)

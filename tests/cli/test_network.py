@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.broker import BrokerPlan, plan_broker, server_properties
+from cli.broker import plan_broker
+from cli.broker_settings import BrokerPlan, server_properties
 from cli.network import NetworkWatch, network_file, prepare_tls, tls_dir, with_network
 from cli.ports import free_port
 from cli.supervise import ChildPlan, Supervisor
@@ -99,10 +100,16 @@ def test_the_broker_tells_others_its_name_and_listens_on_loopback_all_the_same(
     told = dict(line.split("=", 1) for line in server_properties(plan, plan.data).splitlines())
 
     assert told["listeners"].split(",") == [
-        "PLAINTEXT://127.0.0.1:19092", "CONTROLLER://127.0.0.1:19093", "NETWORK://0.0.0.0:19094"
+        "PLAINTEXT://127.0.0.1:19092", "CONTROLLER://0.0.0.0:19095", "NETWORK://0.0.0.0:19094"
     ]  # fmt: skip
-    assert told["advertised.listeners"].split(",")[2] == "NETWORK://flows.example:19094"
-    assert told["listener.name.network.ssl.client.auth"] == "required"
+    assert told["advertised.listeners"].split(",")[1:] == [
+        "CONTROLLER://flows.example:19095", "NETWORK://flows.example:19094"
+    ]  # fmt: skip
+    assert "CONTROLLER:SSL" in told["listener.security.protocol.map"]
+    assert told["inter.broker.listener.name"] == "NETWORK"
+    assert told["controller.quorum.bootstrap.servers"] == "flows.example:19095"
+    for listener in ("network", "controller"):
+        assert told[f"listener.name.{listener}.ssl.client.auth"] == "required"
     assert with_network(plan, None, tls) == alone
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.broker import BrokerPlan, command, server_properties
+from cli.broker import command
+from cli.broker_settings import BrokerPlan, server_properties
 from cli.jars import read_lock
 from cli.supervise import ChildPlan
 from cli.system import (
@@ -52,6 +53,8 @@ CONFIGS: dict[str, type[IngestConfig | RegistryConfig | CentralConfig]] = {
 # `steadflow standby` opens what the launcher started, not containers; an image says itself where
 # its release lies.
 OF_THE_LAUNCHER = {
+    "STEADFLOW_CENTRAL_BROKER_NUMBER",
+    *(f"STEADFLOW_{kind}_KAFKA_TLS_DIR" for kind in ("CENTRAL", "INGEST", "REGISTRY")),
     "STEADFLOW_CENTRAL_AUTHORITY_DIR",
     "STEADFLOW_CENTRAL_DOWNLOAD_DIR",
     "STEADFLOW_CENTRAL_NETWORK_FILE",

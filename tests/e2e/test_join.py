@@ -75,7 +75,7 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("join")
-    https_port, kafka_port = free_port(row=2), free_port()
+    https_port, kafka_port = free_port(row=2), free_port(row=2)
     with (
         running(folder / "one") as system,
         traffic(system, "--rate", "300", "--duration", "0") as sending,

@@ -118,7 +118,7 @@ def running(
     system = System(
         home=home,
         udp_port=free_udp_port("127.0.0.1"),
-        kafka_port=free_port(row=2),
+        kafka_port=free_port(row=5),
         web_port=free_port(row=4),
         env=env or {},
         bootstrap_servers=bootstrap_servers,

@@ -64,7 +64,7 @@ def opened(system: System, https_port: int, kafka_port: int) -> None:
 
 def test_enabled_under_load_only_the_broker_is_restarted_and_roles_stay(system: System) -> None:
     wait_until(lambda: system.status()["primary"] is not None, "a primary", DEADLINE_S)
-    https_port, kafka_port = free_port(row=2), free_port()
+    https_port, kafka_port = free_port(row=2), free_port(row=2)
     pids = system.processes()
     assert (system.home / "tls" / "ca.key").stat().st_mode & 0o777 == 0o600
 

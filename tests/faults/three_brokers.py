@@ -9,7 +9,8 @@ from pathlib import Path
 from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient
 
-from cli.broker import HOST, Broker, plan_node
+from cli.broker import Broker, plan_node
+from cli.broker_settings import HOST
 from cli.ports import free_port
 from cli.quorum import Quorum, new_quorum
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.broker import Broker, NetworkListener
+from cli.broker import Broker
+from cli.broker_settings import NetworkListener
 from cli.ports import free_port
 from shared.kafka import (
     Brokers,
@@ -73,7 +74,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 def listener_of(authority: Authority, folder: Path) -> NetworkListener:
     files = make_node(authority, folder / "broker", name="broker")
-    return NetworkListener("localhost", free_port(), files, bind="127.0.0.1")
+    return NetworkListener("localhost", free_port(row=2), files, bind="127.0.0.1")
 
 
 async def read(reader: Reader, count: int) -> list[Record]:

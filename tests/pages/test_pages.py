@@ -646,7 +646,7 @@ def test_a_standby_is_invited_and_a_drill_is_run_on_the_failover_page(site: Site
         expect(standby).to_contain_text("steadflow standby enable --host NAME")
         site.system.run(
             "standby", "enable", "--home", str(home), "--host", "localhost", "--bind", "127.0.0.1",
-            "--https-port", str(free_port(row=2)), "--kafka-port", str(free_port()),
+            "--https-port", str(free_port(row=2)), "--kafka-port", str(free_port(row=2)),
         )  # fmt: skip
         expect(standby).to_contain_text("Either is one line to run on the other machine")
         ask("Add collector…", "Add a collector")

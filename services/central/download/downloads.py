@@ -14,6 +14,7 @@ from shared.release import RELEASE
 
 LOCKS_FOR: Final[Mapping[JoinsAs, Sequence[str]]] = {
     JoinsAs.COLLECTOR: ("cli", "ingest"),
+    JoinsAs.WITNESS: ("cli", "registry"),
     JoinsAs.STANDBY: ("cli", "central", "standby"),
 }
 """What a machine needs to be that; the central's lock holds all of the registry's."""

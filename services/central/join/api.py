@@ -64,15 +64,15 @@ class Joining:
 
     url: where this central answers over HTTPS; empty while failover is not enabled.
     fingerprint: of what others can verify that by. sign: makes a certificate of a request, for a
-    node of a name and role; raises ValueError with one sentence. given: what a machine that joined
-    as this is told. install: lines that get the release there, from that url; blocking.
-    is_taken: whether somebody else goes by that name in that role.
+    node of a name and role; raises ValueError with one sentence. given: what a machine of that
+    name that joined as this is told. install: lines that get the release there, from that url;
+    blocking. is_taken: whether somebody else goes by that name in that role.
     """
 
     url: Callable[[], str]
     fingerprint: Callable[[], str]
     sign: Callable[[str, bytes, JoinsAs], Signed]
-    given: Callable[[JoinsAs], Json]
+    given: Callable[[str, JoinsAs], Json]
     now_ms: Callable[[], int]
     install: Callable[[str, JoinsAs], Sequence[str]] = lambda url, joins_as: ()
     is_taken: Callable[[str, JoinsAs], bool] = lambda name, joins_as: False
@@ -174,7 +174,7 @@ def invites_router(
             "joins_as": used.joins_as,
             "certificate": signed.certificate_pem,
             "ca": signed.ca_pem,
-            **joining.given(JoinsAs(used.joins_as)),
+            **joining.given(body.name, JoinsAs(used.joins_as)),
         }
 
     return router

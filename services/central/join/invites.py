@@ -17,6 +17,7 @@ class JoinsAs(StrEnum):
 
     STANDBY = "standby"
     COLLECTOR = "collector"
+    WITNESS = "witness"
 
 
 def command_of(joins_as: JoinsAs) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from services.central.answers import Json
+from services.central.brokers.keeper import Keeper
 from services.central.config import CentralConfig
 from services.central.join.api import Joining
 from services.central.join.invites import JoinsAs
@@ -41,10 +42,12 @@ def https_url(config: CentralConfig) -> str:
 
 def brokers_for_others(config: CentralConfig) -> str:
     """Return the brokers as others reach them, by TLS; empty while they cannot."""
-    if config.kafka_tls_dir is not None:
-        return config.bootstrap_servers
     network = network_of(config)
-    return "" if network is None else f"{network.host}:{network.kafka_port}"
+    if network is not None:
+        host = f"[{network.host}]" if ":" in network.host else network.host
+        return f"{host}:{network.kafka_port}"
+    is_told = config.network_file is None and config.kafka_tls_dir is not None
+    return config.bootstrap_servers if is_told else ""
 
 
 def joining_of(
@@ -54,19 +57,24 @@ def joining_of(
     urls: Callable[[], list[str]],
     collectors: Callable[[], Collection[str]],
     install: Callable[[str, JoinsAs], Sequence[str]],
+    keeper: Keeper,
     now_ms: Callable[[], int],
 ) -> Joining | None:
     """Return how machines join through this central; None where it has no authority.
 
     token: of the cluster, which a standby gets too. urls: of all centrals. collectors: names of
-    those that are heard. install: as of `Joining`. Raises ConfigError.
+    those that are heard. install: as of `Joining`. keeper: knows the brokers. Raises ConfigError.
     """
     if config.authority_dir is None or token is None:
         return None
     authority = _load(config.authority_dir)
 
-    def given(joins_as: JoinsAs) -> Json:
-        told: Json = {"brokers": brokers_for_others(config), "centrals": urls()}
+    def given(name: str, joins_as: JoinsAs) -> Json:
+        known = keeper.facts
+        brokers = brokers_for_others(config) if known is None else known.addresses
+        told: Json = {"brokers": brokers, "centrals": urls()}
+        if joins_as is not JoinsAs.COLLECTOR and (kafka := keeper.joining(name)) is not None:
+            told["kafka"] = kafka
         if config.https_certificate is not None:
             told["https_ca"] = last_certificate(read_pem(config.https_certificate)).decode()
         if joins_as is JoinsAs.STANDBY:

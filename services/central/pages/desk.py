@@ -88,13 +88,14 @@ class Desk:
         proven: Callable[[], Sequence[Proven]] | None = None,
         joining_url: Callable[[], str] = lambda: "",
         machines: Callable[[], Sequence[HeardMachine]] = tuple,
+        survives: Callable[[], Sequence[str]] = tuple,
         live: Callable[[], LiveSnapshot] | None = None,
     ) -> None:
         """Answer from `sources` as the central called `name`; export_address: as configured.
 
         raw_at_once: questions to raw rows at a time. heard_collectors: those that said something
         on topic `collectors`. live: the live rates, None without them. proven: how far the others
-        are equal, None where nobody compares. joining_url, machines: as of `Known`.
+        are equal, None where nobody compares. joining_url, machines, survives: as of `Known`.
         """
         self.name = name
         self.export_address = export_address
@@ -108,6 +109,7 @@ class Desk:
         self._live = live
         self._drills, self._proven, self._joining_url = drills, proven, joining_url
         self._machines = machines
+        self._survives = survives
 
     @property
     def now_ms(self) -> int:
@@ -163,6 +165,7 @@ class Desk:
                 drills=self._drills.known(),
                 joining_url=self._joining_url(),
                 machines=self._machines(),
+                survives=self._survives(),
             ),
             self.now_ms,
         )

@@ -38,7 +38,7 @@ class Known:
     here: its name. written: what `ha.roles` says. proven: of each other central; None where nobody
     compares. entries: of `ha.history`, the oldest first. drills: the newest first. joining_url:
     where a machine joins; empty while others cannot reach this one. machines: what those that join
-    or stand by said to this central.
+    or stand by said to this central. survives: what losing a machine does, in sentences.
     """
 
     here: str
@@ -49,6 +49,7 @@ class Known:
     drills: Sequence[Drill] = ()
     joining_url: str = ""
     machines: Sequence[Heard] = ()
+    survives: Sequence[str] = ()
 
 
 def failover_of(known: Known, now_ms: int) -> Model:
@@ -71,6 +72,7 @@ def failover_of(known: Known, now_ms: int) -> Model:
         "paused": view["paused"],
         "nodes": [_node(each, known, proven) for each in view["nodes"]],
         "alarms": _alarms(known),
+        "survives": list(known.survives),
         "can_drill": not _running(known.drills, now_ms),
         "enable": "" if known.joining_url else ENABLE,
         "joining_url": known.joining_url,

@@ -40,6 +40,7 @@ class Effects:
         self,
         brokers: Brokers,
         *,
+        told_brokers: Callable[[], str],
         role: Role,
         topics: RolesTopics,
         notes: LogNotes,
@@ -50,6 +51,7 @@ class Effects:
     ) -> None:
         """Build without connecting. done, failed: told how the promotion goes."""
         self._brokers = brokers
+        self._told_brokers = told_brokers
         self._role = role
         self._topics = topics
         self._notes = notes
@@ -171,7 +173,7 @@ class Effects:
             Duties(
                 roles=state,
                 now_ms=clocks.wall_ms(),
-                brokers=self._brokers.servers,
+                brokers=self._told_brokers() or self._brokers.servers,
                 took_s=self._took[1],
                 written=self._written,
                 tail=self._tail,

@@ -45,6 +45,7 @@ class RolesPart:
         *,
         node: str,
         boot_id: str = "",
+        told_brokers: Callable[[], str] = str,
         url: Callable[[], str],
         priority: int,
         copies_only: bool = False,
@@ -57,7 +58,8 @@ class RolesPart:
     ) -> None:
         """Build without connecting.
 
-        boot_id: of the first incarnation; one at random when empty. url: where this central's API
+        boot_id: of the first incarnation; one at random when empty. told_brokers: all brokers, for
+        `ha.roles`; empty for those that this central began with. url: where this central's API
         answers. copies_only: it is not to be chosen. catch_up: returns once everything is applied
         that stood in the logs when it was called.
         """
@@ -78,6 +80,7 @@ class RolesPart:
         )
         self._effects = Effects(
             brokers,
+            told_brokers=told_brokers,
             role=role,
             topics=topics,
             notes=self._notes,

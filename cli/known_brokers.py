@@ -1,0 +1,35 @@
+"""Where the brokers are, noted in a home: the ones of before may be gone at the next start."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+from shared.kafka import Brokers, KafkaAway, broker_addresses
+from shared.tls.writing import OWNER_ONLY, write_whole
+
+EVERY_S = 10.0
+
+
+def _file(home: Path) -> Path:
+    return home / "brokers"
+
+
+def with_known(home: Path, servers: str) -> str:
+    """Return `servers` and those that were noted, each once."""
+    try:
+        noted = _file(home).read_text().strip()
+    except OSError:
+        return servers
+    return ",".join(dict.fromkeys(filter(None, f"{servers},{noted}".split(","))))
+
+
+async def follow(home: Path, brokers: Brokers) -> None:
+    """Note the brokers again and again, until cancelled. Raises TlsError."""
+    noted = ""
+    while True:
+        with contextlib.suppress(KafkaAway):
+            found = ",".join(await broker_addresses(brokers, patience_s=0.0))
+            if found and found != noted:
+                write_whole(_file(home), f"{found}\n".encode(), mode=OWNER_ONLY)
+                noted = found
+        await asyncio.sleep(EVERY_S)

@@ -1,0 +1,204 @@
+"""`steadflow witness ...`: a third machine, with a copy of the log and a vote, nothing more."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import running
+from cli.admission import Admission, JoinRefused, admission_of, admit, tls_dir
+from cli.broker import BrokerError
+from cli.broker_settings import BrokerPlan
+from cli.cluster_client import ClusterClient, ClusterError, urls_of
+from cli.home import default_home
+from cli.invite import AsJson, Home, Valid, print_invite
+from cli.invite_file import go_on_without_token, keep_token, without_token
+from cli.jars import JarError
+from cli.joined_broker import KAFKA_PORT, all_servers, joined_plan, prepared_child
+from cli.known_brokers import follow, with_known
+from cli.ports import PortTaken, check_port, free_port
+from cli.status import print_status
+from cli.supervise import ChildPlan, StartError, Supervisor
+from cli.system import service_child, url
+from cli.terminal import fail
+from cli.up import start_detached
+from shared.invite_token import InviteTokenError
+from shared.kafka import Brokers
+from shared.register import parse_primary
+from shared.tasks import end_task
+from shared.tls import TlsError, TlsFiles
+from shared.token import TokenError, read_token
+
+ROLE = "witness"
+
+witness = typer.Typer(
+    name=ROLE,
+    help="A third machine that keeps a copy of the log and votes: then any one may die.",
+    no_args_is_help=True,
+)
+
+
+@witness.command()
+def invite(home: Home = None, valid: Valid = 1.0, as_json: AsJson = False) -> None:
+    """Invite another machine to be the witness: print the line to run there, once."""
+    print_invite(ROLE, home, valid_h=valid, as_json=as_json)
+
+
+@witness.command()
+def join(
+    primary: Annotated[str, typer.Argument(help="https://HOST[:PORT] of the primary.")],
+    token: Annotated[
+        str, typer.Option(help="From the line to copy; `-` reads it from standard input.")
+    ] = "",
+    home: Annotated[Path | None, typer.Option(help="Folder for everything it keeps.")] = None,
+    name: Annotated[str, typer.Option(help="Of this machine, unique in the system.")] = "",
+    host: Annotated[str, typer.Option(help="Name or address of it for the others.")] = "",
+    kafka_port: Annotated[
+        int, typer.Option(min=0, max=65_533, help="The first of three; 0: free ones.")
+    ] = KAFKA_PORT,
+    bind: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",
+    web_port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Of the registry, on loopback; 0: a free one.")
+    ] = 8490,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when it runs.")] = False,
+) -> None:
+    """Make this machine the witness, with a broker and a registry; run it again without token."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    folder = (home or default_home()).absolute()
+    try:
+        at = parse_primary(primary)
+        if token and admission_of(folder) is None:
+            keep_token(folder, token)
+        if token and not detach:
+            go_on_without_token()
+        if detach:
+            start_detached(folder, without_token(sys.argv[1:]))
+            print_status(folder, as_json=False)
+            return
+        with running.hold(folder):
+            here = host or socket.getfqdn()
+            port, web = kafka_port or free_port(row=3), web_port or free_port()
+            check_port("127.0.0.1", web, option="--web-port")
+            admitted = admission_of(folder)
+            if admitted is None:
+                wanted = name or f"{ROLE}-{socket.gethostname().partition('.')[0]}"[:64]
+                hosts = list(dict.fromkeys([here, "localhost", "127.0.0.1"]))
+                admitted = admit(folder, at, wanted, hosts, role=ROLE)
+                _say(f"{admitted.name} was admitted by {at.url}")
+            given = admitted._asdict()
+            plan = joined_plan(
+                folder, given, machine=admitted.name, host=here, port=port, bind=bind
+            )
+            if plan is None:
+                fail("the primary runs no Kafka of its own: it needs no witness of steadflow's")
+            asyncio.run(_run(folder, admitted, plan, web))
+    except ValueError as error:
+        fail(str(error))
+    except (
+        running.HomeError, PortTaken, StartError, JoinRefused, TlsError, InviteTokenError,
+        BrokerError, JarError,
+    ) as error:  # fmt: skip
+        fail(str(error))
+
+
+@witness.command()
+def remove(
+    name: Annotated[str, typer.Argument(help="As `steadflow cluster` names the machine.")],
+    home: Home = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Take copies and vote from a machine that is gone, or goes: stop it there afterwards."""
+    folder = (home or default_home()).absolute()
+    if not yes:
+        typer.confirm(f"{name} loses its copy of the log and its vote; go on?", abort=True)
+    try:
+        with ClusterClient(urls_of(folder), token=read_token(folder / "token")) as client:
+            client.change(f"brokers/{name}/remove")
+    except (ClusterError, TokenError) as error:
+        fail(str(error))
+    typer.echo(f"{name} leaves: `steadflow cluster` says how far that is")
+
+
+def registry_child(home: Path, name: str, servers: str, port: int) -> ChildPlan:
+    """Return the registry: with the primary's machine dead, somebody must propose another."""
+    settings: dict[str, object] = {
+        "name": name,
+        "bootstrap_servers": servers,
+        "kafka_tls_dir": tls_dir(home),
+        "http_host": "127.0.0.1",
+        "http_port": port,
+    }
+    return service_child(home, name, "registry", settings, port)
+
+
+async def _run(home: Path, admitted: Admission, plan: BrokerPlan, web_port: int) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    notes = _Notes(home, f"registry-{admitted.name}", plan, web_port)
+    supervisor = Supervisor(changed=lambda: notes.write(supervisor), say=_say)
+    servers = all_servers(plan, with_known(home, admitted.brokers))
+    brokers = Brokers(servers, TlsFiles.in_directory(tls_dir(home)))
+
+    async def work() -> None:
+        await supervisor.start(await asyncio.to_thread(prepared_child, plan))
+        await supervisor.start(registry_child(home, notes.registry, servers, web_port))
+        notes.ready = True
+        notes.write(supervisor)
+        _say(f"{admitted.name} is a witness (Ctrl-C stops it)")
+        await follow(home, brokers)
+
+    working, stopping = asyncio.create_task(work()), asyncio.create_task(stopped.wait())
+    try:
+        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+    finally:
+        await end_task(stopping)
+        await end_task(working)
+        _say("stopping")
+        await supervisor.stop()
+
+
+class _Notes:
+    """What `run.json` says of a witness."""
+
+    def __init__(self, home: Path, registry: str, plan: BrokerPlan, web_port: int) -> None:
+        self._home, self._plan, self._web_port = home, plan, web_port
+        self._since = datetime.now(UTC).isoformat(timespec="seconds")
+        self.registry = registry
+        self.ready = False
+
+    def write(self, supervisor: Supervisor) -> None:
+        def process(name: str) -> dict[str, object]:
+            pid = supervisor.pid(name)
+            return {"pid": None} if pid is None else running.identity(pid)
+
+        registry = {"name": self.registry, "url": url(self._web_port)}
+        running.write(
+            self._home,
+            {
+                **running.identity(os.getpid()),
+                "since": self._since,
+                "ready": self.ready,
+                "broker": {
+                    "bootstrap_servers": self._plan.brokers.servers,
+                    **process("broker"),
+                },
+                "registries": [{**registry, **process(self.registry)}],
+                "collectors": [],
+                "centrals": [],
+                "traffic": {"pid": None},
+            },
+        )
+
+
+def _say(sentence: str) -> None:
+    typer.echo(sentence, err=True)

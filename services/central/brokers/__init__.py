@@ -1,0 +1,1 @@
+"""The machines that Kafka runs on: how their number changes while everything runs."""

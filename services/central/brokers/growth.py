@@ -1,0 +1,241 @@
+"""What a cluster of brokers owes next, by what is observed of it and nothing else; pure.
+
+So whoever was killed in the middle goes on from there, and two that do it do no harm. Two voters
+are worse than one (with either gone nothing is decided), so there are one or three: the second and
+the third are added one right after the other, and a pair that was left behind is completed, or
+undone where no third is there.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final, NamedTuple
+
+from shared.membership import REPLICAS_MAX, Copies, Facts, Member
+from shared.topics import FLOWS, HA_HISTORY, HA_LOG, HA_ROLES, OUTBOX, SETTINGS
+
+BEHIND_MAX: Final = 100
+"""An observer of the metadata log that lacks more is not yet let vote."""
+VOTERS: Final = 3
+APART: Final = (HA_LOG.name, "__transaction_state")
+"""Topics that shall not be led on the primary's machine: without them nobody can be chosen."""
+READ_TO_TAKE_OVER: Final = tuple(
+    topic.name for topic in (FLOWS, SETTINGS, OUTBOX, HA_ROLES, HA_HISTORY)
+)
+"""And these, whose ends whoever takes over has to know: an election would make it wait."""
+
+
+class Wish(NamedTuple):
+    """What facts do not tell. home: number of the broker on the primary's machine, 0 for none.
+
+    leaving: brokers that go. spare: brokers on machines without a central, the best leaders of
+    what a takeover needs.
+    """
+
+    home: int = 0
+    leaving: frozenset[int] = frozenset()
+    spare: frozenset[int] = frozenset()
+
+
+class Move(NamedTuple):
+    """A partition and the replicas that it shall have, the preferred leader first."""
+
+    topic: str
+    partition: int
+    replicas: tuple[int, ...]
+
+
+class Reassign(NamedTuple):
+    """Bring partitions to other replicas. is_order_only: nothing is copied."""
+
+    moves: tuple[Move, ...]
+    is_order_only: bool = False
+
+
+class AddVoter(NamedTuple):
+    """Let an observer vote."""
+
+    number: int
+
+
+class RemoveVoter(NamedTuple):
+    """Let a voter only read along."""
+
+    number: int
+
+
+class SetInSyncMin(NamedTuple):
+    """So many copies have a record before it is acknowledged."""
+
+    topics: tuple[str, ...]
+    value: int
+
+
+class Elect(NamedTuple):
+    """Have the preferred replicas lead."""
+
+    places: tuple[tuple[str, int], ...]
+
+
+class Unregister(NamedTuple):
+    """Forget a broker that is gone."""
+
+    number: int
+
+
+class Wait(NamedTuple):
+    """Something goes on, or is away; the text says what for."""
+
+    why: str
+
+
+Step = Reassign | AddVoter | RemoveVoter | SetInSyncMin | Elect | Unregister | Wait
+
+
+def owed(facts: Facts, wish: Wish = Wish()) -> Step | None:  # noqa: B008  a tuple never changes
+    """Return the one next step; None when the cluster is as it should be."""
+    return next(_steps(facts, wish), None)
+
+
+def _steps(facts: Facts, wish: Wish) -> Iterator[Step]:
+    staying = [each for each in facts.members if each.number not in wish.leaving]
+    if not staying:
+        yield Wait("no broker would stay")
+        return
+    yield from _lower_in_sync_min(facts, staying)
+    yield from _pair_of_voters(facts, staying, wish)
+    yield from _take_from_leaving(facts, staying, wish)
+    yield from _copy(facts, staying)
+    if len(staying) >= VOTERS:
+        yield from _three_voters(facts, staying, wish)
+        yield from _raise_in_sync_min(facts, staying)
+        yield from _apart(facts, wish)
+
+
+def _lower_in_sync_min(facts: Facts, staying: Collection[Member]) -> Iterator[Step]:
+    if len(staying) < REPLICAS_MAX:
+        # First of all: with two copies left, the loss of one would stop every write.
+        topics = tuple(sorted(name for name, count in facts.in_sync_min.items() if count > 1))
+        if topics:
+            yield SetInSyncMin(topics, 1)
+
+
+def _pair_of_voters(facts: Facts, staying: Collection[Member], wish: Wish) -> Iterator[Step]:
+    voters = facts.voters
+    if len(voters) != VOTERS - 1:
+        return
+    third = _may_vote(facts, staying)
+    if len(staying) >= VOTERS and third and not wish.leaving.intersection(voters):
+        yield AddVoter(third[0])
+        return
+    going = [number for number in voters if number in wish.leaving]
+    others = [number for number in voters if number != wish.home]
+    yield RemoveVoter((going or others)[-1])
+
+
+def _take_from_leaving(facts: Facts, staying: Collection[Member], wish: Wish) -> Iterator[Step]:
+    if not wish.leaving:
+        return
+    alive = [each.number for each in staying if each.is_alive]
+    moves = []
+    for each in facts.copies:
+        if wish.leaving.isdisjoint(each.replicas):
+            continue
+        kept = [number for number in each.replicas if number not in wish.leaving]
+        more = [number for number in alive if number not in kept]
+        moves.append(_move(each, (kept + more)[: min(REPLICAS_MAX, len(staying))]))
+    if moves:
+        is_moving = any(each.is_moving for each in facts.copies)
+        yield Wait("copies move away from what leaves") if is_moving else Reassign(tuple(moves))
+    for number in sorted(wish.leaving.intersection(facts.voters)):
+        yield RemoveVoter(number)
+    for member in facts.members:
+        if member.number in wish.leaving and not member.is_alive:
+            yield Unregister(member.number)
+
+
+def _copy(facts: Facts, staying: Collection[Member]) -> Iterator[Step]:
+    wanted = min(REPLICAS_MAX, len(staying))
+    known = {each.number for each in staying}
+    alive = [each.number for each in staying if each.is_alive]
+    moves = []
+    for each in facts.copies:
+        kept = [number for number in each.replicas if number in known]
+        more = [number for number in alive if number not in kept]
+        if len(kept) < wanted and more:
+            moves.append(_move(each, (kept + more)[:wanted]))
+    if moves:
+        is_moving = any(each.is_moving for each in facts.copies)
+        yield Wait("copies are made") if is_moving else Reassign(tuple(moves))
+    lacking = sum(len(each.in_sync) < min(wanted, len(each.replicas)) for each in facts.copies)
+    if len(alive) < len(staying):
+        away = ", ".join(each.machine for each in staying if not each.is_alive)
+        yield Wait(f"the broker of {away} does not answer")
+    elif lacking:
+        yield Wait(f"{lacking} of {len(facts.copies)} partitions are still copied")
+
+
+def _three_voters(facts: Facts, staying: Collection[Member], wish: Wish) -> Iterator[Step]:
+    voters = [number for number in facts.voters if number not in wish.leaving]
+    if len(voters) >= VOTERS:
+        return
+    able = _may_vote(facts, staying)
+    if len(voters) + len(able) < VOTERS:
+        yield Wait("two more brokers read the cluster's own log before they vote")
+    else:
+        yield AddVoter(able[0])
+
+
+def _may_vote(facts: Facts, staying: Iterable[Member]) -> list[int]:
+    alive = {each.number for each in staying if each.is_alive}
+    return [
+        each.number
+        for each in facts.controllers
+        if not each.is_voter and each.number in alive and each.behind <= BEHIND_MAX
+    ]
+
+
+def _raise_in_sync_min(facts: Facts, staying: Collection[Member]) -> Iterator[Step]:
+    topics = tuple(sorted(name for name, count in facts.in_sync_min.items() if count < 2))
+    is_safe = all(len(each.in_sync) >= REPLICAS_MAX for each in facts.copies)
+    if topics and is_safe and all(each.is_alive for each in staying):
+        yield SetInSyncMin(topics, REPLICAS_MAX - 1)
+
+
+def _apart(facts: Facts, wish: Wish) -> Iterator[Step]:
+    """Move the leaders that a takeover needs off the primary's machine."""
+    if wish.home == 0:
+        return
+    led_here = [
+        each for each in facts.copies
+        if each.topic in (*APART, *READ_TO_TAKE_OVER)
+        and wish.home in (each.leader, each.replicas[0])
+    ]  # fmt: skip
+    moves = []
+    for each in led_here:
+        others = [number for number in each.replicas if number != wish.home]
+        others.sort(key=lambda number: number not in wish.spare)
+        if each.topic not in APART:
+            # One machine alone should not lead it all.
+            turn = each.partition % max(1, len(others))
+            others = others[turn:] + others[:turn]
+        others.sort(key=lambda number: number not in each.in_sync)
+        if each.replicas[0] == wish.home and others and others[0] in each.in_sync:
+            moves.append(_move(each, [*others, wish.home]))
+    if moves:
+        yield Reassign(tuple(moves), is_order_only=True)
+    places = tuple(
+        (each.topic, each.partition)
+        for each in led_here
+        if each.leader == wish.home and each.replicas[0] in each.in_sync
+    )
+    if places and not moves:
+        yield Elect(places)
+
+
+def _move(copies: Copies, replicas: Iterable[int]) -> Move:
+    return Move(copies.topic, copies.partition, tuple(replicas))
+
+
+def led_at_home(facts: Facts, home: int) -> list[str]:
+    """Return which of the topics that a takeover needs are led on the primary's machine."""
+    led = {each.topic for each in facts.copies if each.leader == home and each.topic in APART}
+    return sorted(led)

@@ -1,0 +1,76 @@
+"""What a Kafka cluster is made of, as its brokers say: machines, votes, copies; pure."""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+REPLICAS_MAX: Final = 3
+"""Copies of each partition, once there are machines enough."""
+IN_SYNC_MIN: Final = "min.insync.replicas"
+
+
+class Member(NamedTuple):
+    """A broker. machine: the name it goes by. host, port: as other machines reach it, by TLS."""
+
+    number: int
+    machine: str
+    host: str
+    port: int
+    is_alive: bool
+
+    @property
+    def controller_port(self) -> int:
+        """Where its controller is reached: see `cli/broker_settings.py`."""
+        return self.port + 1
+
+    @property
+    def address(self) -> str:
+        """For a list of brokers."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+class Controller(NamedTuple):
+    """A member of the quorum. behind: records of the metadata log that it has not yet."""
+
+    number: int
+    directory_id: bytes
+    is_voter: bool
+    behind: int
+
+
+class Copies(NamedTuple):
+    """One partition: who holds it, the preferred leader first, and who of them has all of it.
+
+    is_moving: its replicas are being changed. leader: -1 for none.
+    """
+
+    topic: str
+    partition: int
+    leader: int
+    replicas: tuple[int, ...]
+    in_sync: tuple[int, ...]
+    is_moving: bool = False
+
+
+class Facts(NamedTuple):
+    """A cluster at a moment. in_sync_min: by topic."""
+
+    cluster_id: str
+    members: tuple[Member, ...]
+    controllers: tuple[Controller, ...]
+    copies: tuple[Copies, ...]
+    in_sync_min: Mapping[str, int]
+
+    @property
+    def voters(self) -> tuple[int, ...]:
+        """Who votes."""
+        return tuple(each.number for each in self.controllers if each.is_voter)
+
+    def member(self, number: int) -> Member | None:
+        """Return the broker of that number."""
+        return next((each for each in self.members if each.number == number), None)
+
+    @property
+    def addresses(self) -> str:
+        """All brokers, as other machines reach them: `host:port` with commas between."""
+        return ",".join(each.address for each in self.members)

@@ -1,0 +1,37 @@
+"""Where the brokers are is noted for the next start: the first one may be gone by then."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+import cli.known_brokers as known_brokers
+from cli.known_brokers import follow, with_known
+from shared.kafka import Brokers, KafkaAway
+from shared.tasks import end_task
+from tests.waiting import wait_until
+
+
+def test_without_a_note_only_what_was_given_is_tried(tmp_path: Path) -> None:
+    assert with_known(tmp_path, "a:1,b:2") == "a:1,b:2"
+
+
+async def test_brokers_that_were_seen_are_tried_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[list[str] | None] = [["a:1"], None, ["b:2", "a:1"]]
+
+    async def asked(brokers: Brokers, *, patience_s: float) -> list[str]:
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if answer is None:
+            raise KafkaAway("away")
+        return answer
+
+    monkeypatch.setattr(known_brokers, "broker_addresses", asked)
+    monkeypatch.setattr(known_brokers, "EVERY_S", 0.0)
+    following = asyncio.create_task(follow(tmp_path, Brokers("a:1")))
+    await asyncio.to_thread(
+        wait_until, lambda: with_known(tmp_path, "a:1") == "a:1,b:2", "both are noted", 30
+    )
+    await end_task(following)
+    assert (tmp_path / "brokers").stat().st_mode & 0o777 == 0o600
