@@ -70,11 +70,11 @@ class ClusterClient:
         return self._read("/history")
 
     def change(self, what: str, body: Mapping[str, str] | None = None) -> Json:
-        """Ask for `what`: switchover, failover, pause or resume. Raises ClusterError."""
+        """Ask for `what`: switchover, pause, `brokers/NAME/remove`. Raises ClusterError."""
         said = "nobody is there to be asked"
         for url in self._urls:
-            # Each kind knows one of the two.
-            for path in (f"/{what}", f"/api/v1/cluster/{what}"):
+            # Each kind knows one of the first two; of brokers only a central knows.
+            for path in (f"/{what}", f"/api/v1/cluster/{what}", f"/api/v1/{what}"):
                 try:
                     answer = self._client.post(
                         url + path,

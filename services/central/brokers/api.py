@@ -28,7 +28,7 @@ def brokers_router(keeper: Keeper, *, to_primary: Check) -> APIRouter:
     async def remove(machine: str) -> Json:
         if not keeper.leave(machine):
             raise HTTPException(
-                HTTPStatus.NOT_FOUND,
+                HTTPStatus.CONFLICT,
                 "no other machine of that name has a broker: see `steadflow cluster`",
             )
         return {"machine": machine, "standing": "leaves"}
