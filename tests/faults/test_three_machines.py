@@ -118,7 +118,11 @@ def grow_and_kill(system: System, sending: "subprocess.Popen[str]", two: Path, t
     assert "any one machine may die" in brokers(central_a)["survives"][0]
 
     home = ("--home", one, "--json")
-    assert json.loads(system.run("switchover", STANDBY, *home).stdout)["to"] == STANDBY
+    # Right after leaders moved on a busy machine a handover may go unanswered, and is taken back.
+    wait_until(
+        lambda: system.run("switchover", STANDBY, *home, check=False).returncode == 0,
+        "the standby takes the role", DEADLINE_S,
+    )  # fmt: skip
     wait_whole(url_of(two, STANDBY), primary=STANDBY)
     urls = {name: url_of(system.home, name) for name in ("central-a", "central-b")}
     with Watch(urls) as watch:
