@@ -52,11 +52,13 @@ class Keys:
 
     def pressed(self, wait_s: float) -> str:
         """Return what was pressed, once something is or `wait_s` is over; then nothing."""
-        watched = [] if self._descriptor is None else [self._descriptor]
-        ready, _, _ = select.select(watched, [], [], wait_s)
-        if not ready:
+        # `select` knows no descriptor above 1,023.
+        watched = select.poll()
+        if self._descriptor is not None:
+            watched.register(self._descriptor, select.POLLIN)
+        if not watched.poll(wait_s * 1000) or self._descriptor is None:
             return ""
-        found = os.read(ready[0], 64)
+        found = os.read(self._descriptor, 64)
         if not found:
             # The terminal is gone: it would be ready for ever.
             self._descriptor = None

@@ -20,7 +20,9 @@ from tests.tls_nodes import authority_in, make_node
 
 
 def test_without_certificates_nothing_is_encrypted() -> None:
-    assert Brokers("a:1,b:2").arguments == {"bootstrap_servers": "a:1,b:2"}
+    arguments = Brokers("a:1,b:2").arguments
+    assert arguments["bootstrap_servers"] == "a:1,b:2"
+    assert not {"security_protocol", "ssl_context"} & arguments.keys()
     assert str(Brokers("a:1,b:2")) == "a:1,b:2"
 
 
