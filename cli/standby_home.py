@@ -10,9 +10,9 @@ from typing import Any
 from shared.tls.writing import write_whole
 
 _FILE = "standby.json"
-_FOLDERS = ("tls", "logs")
+_FOLDERS = ("tls", "logs", "kafka")
 _FILES = (
-    "token", "given.json", "join.json", "invite", "run.json", _FILE, "lock",
+    "token", "given.json", "join.json", "invite", "run.json", "brokers", _FILE, "lock",
 )  # fmt: skip
 
 

@@ -264,7 +264,8 @@ def test_a_collector_joins_and_all_count_what_it_receives(
             if connection.status == psutil.CONN_ESTABLISHED
             and collector.web_port not in (connection.laddr.port, connection.raddr.port)
         }
-        assert ends and ends <= site.kafka_ports
+        assert ends
+        assert ends <= site.kafka_ports
         elsewhere = Collector(site, site.folder / "seven", free_udp_port("127.0.0.1"), free_port())
         assert "used already" in elsewhere.try_to_join(line)
         assert files_of(elsewhere.home) <= {"lock", "logs/up.log"}
