@@ -24,10 +24,10 @@ STANDBY = StandbyHome("central-c", "https://a:8443", ("c.example", "192.0.2.7"),
 def home(tmp_path: Path) -> Path:
     """The home of a machine that joined."""
     home = tmp_path / "standby"
-    for folder in ("tls", "logs", "central-c/store"):
+    for folder in ("tls", "logs", "central-c/store", "kafka/data"):
         (home / folder).mkdir(parents=True)
         (home / folder / "x").touch()
-    for file in ("token", "join.json", "lock"):
+    for file in ("token", "join.json", "brokers", "lock"):
         (home / file).touch()
     (home / "given.json").write_text(json.dumps({"centrals": ["https://a:8443"]}))
     write_standby(home, STANDBY)
