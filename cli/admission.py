@@ -22,7 +22,7 @@ ROLE = "collector"
 
 
 class JoinRefused(Exception):
-    """This machine does not become a collector as it is; the text is one sentence."""
+    """This machine does not join as it is; the text is one sentence."""
 
 
 class Admission(NamedTuple):
@@ -105,6 +105,11 @@ def _request(folder: Path, name: str, hosts: list[str]) -> KeyAndRequest:
         return made
     forget_request(folder)
     return key_and_request(folder, name, hosts)
+
+
+def default_name(role: str) -> str:
+    """Return the name of a machine that was given none."""
+    return f"{role}-{socket.gethostname().partition('.')[0]}"[:64]
 
 
 def own_hosts() -> list[str]:

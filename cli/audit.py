@@ -8,12 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.client import AskError
-from cli.home import default_home
-from cli.owner import ask_as_owner
-from cli.terminal import fail
+from cli.owner import answer_for_owner
 from cli.user import local_time
-from shared.token import TokenError
 
 
 def audit(
@@ -22,11 +18,7 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
     """Print who changed what and who logged in, the newest last."""
-    folder = (home or default_home()).absolute()
-    try:
-        answer = ask_as_owner(folder, "GET", "audit", parameters={"limit": str(limit)})
-    except (AskError, TokenError) as error:
-        fail(str(error))
+    answer = answer_for_owner(home, "GET", "audit", parameters={"limit": str(limit)})
     if as_json:
         typer.echo(json.dumps(answer, indent=2))
         return

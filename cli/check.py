@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.admission import default_name
 from cli.home import default_home
 from cli.join_shown import print_lines
 from cli.standby_home import NoStandby, read_standby
@@ -52,7 +52,7 @@ def check(
             fail(f"{error}: give the primary's address and --token, as in the line of an invite")
         secret = sys.stdin.read().strip() if token == "-" else token
         settings |= {
-            "name": name or f"central-{socket.gethostname().partition('.')[0]}"[:64],
+            "name": name or default_name("central"),
             "primary": primary,
             "https_port": https_port,
             "copy_bytes_per_s": int(rate * 1e6),

@@ -4,9 +4,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
-import socket
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,23 +13,23 @@ import typer
 
 from cli import running
 from cli.admission import (
+    ROLE,
     Admission,
     JoinRefused,
     admission_of,
     admit,
+    default_name,
     note_brokers,
     own_hosts,
     tls_dir,
 )
 from cli.home import default_home
-from cli.invite_file import go_on_without_token, keep_token, without_token
 from cli.joined_collector import HOST, CollectorPlan, all_addresses, joined_child, reasons_of
 from cli.ports import PortTaken, check_port, free_port, free_udp_port
-from cli.status import print_status
+from cli.staying import stays_here, until_stopped
 from cli.supervise import StartError, Supervisor
 from cli.system import check_settings, url
 from cli.terminal import fail
-from cli.up import start_detached
 from shared.invite_token import InviteTokenError
 from shared.kafka import Brokers, KafkaAway, broker_addresses
 from shared.register import Address, parse_primary
@@ -66,14 +63,7 @@ def join(
     folder = (home or default_home()).absolute()
     try:
         at = _address(primary)
-        # A token is of no use to who has joined, and must not lie about.
-        if token and admission_of(folder) is None:
-            keep_token(folder, token)
-        if token and not detach:
-            go_on_without_token()
-        if detach:
-            start_detached(folder, without_token(sys.argv[1:]))
-            print_status(folder, as_json=False)
+        if not stays_here(folder, token, detach=detach):
             return
         with running.hold(folder):
             plan = _plan(folder, at, name, udp_host, udp_port, workers, web_port)
@@ -117,7 +107,7 @@ def _plan(
     web = web_port or free_port()
     check_port(address, udp, option="--udp-port", udp=True)
     check_port(HOST, web, option="--web-port")
-    wanted = name or (before.name if before else _default_name())
+    wanted = name or (before.name if before else default_name(ROLE))
     plan = CollectorPlan(home, wanted, "none yet", address, udp, web, workers)
     if before is None:
         check_settings([joined_child(plan, with_tls=False)])
@@ -128,30 +118,10 @@ def _plan(
     return plan
 
 
-def _default_name() -> str:
-    host = socket.gethostname().partition(".")[0]
-    return f"collector-{host}"[:64]
-
-
 async def _run(plan: CollectorPlan) -> None:
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     notes = _Notes(plan)
     supervisor = Supervisor(changed=lambda: notes.write(supervisor), say=_say)
-    working = asyncio.ensure_future(_collect(plan, supervisor, notes))
-    stopping = asyncio.ensure_future(stopped.wait())
-    try:
-        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-            await stopping
-    finally:
-        for task in (working, stopping):
-            task.cancel()
-        await asyncio.wait([working, stopping])
-        _say("stopping")
-        await supervisor.stop()
+    await until_stopped(_collect(plan, supervisor, notes), supervisor.stop)
 
 
 async def _collect(plan: CollectorPlan, supervisor: Supervisor, notes: "_Notes") -> None:

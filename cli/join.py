@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import httpx
 import typer
 
 from cli import running
+from cli.admission import JoinRefused, default_name
 from cli.broker import BrokerError
 from cli.death_notices import DeathNotices
 from cli.home import default_home
@@ -31,6 +31,7 @@ from cli.standby_children import (
     registry_child,
 )
 from cli.standby_home import StandbyHome, write_standby
+from cli.staying import until_stopped
 from cli.supervise import StartError, Supervisor
 from cli.system import http_ready
 from cli.terminal import fail, progress_bar
@@ -42,10 +43,6 @@ from shared.tls import TlsError, TlsFiles
 POLL_S = 0.3
 PROVEN_POLL_S = 2.0
 ASK_TIMEOUT_S = 5.0
-
-
-class JoinRefused(Exception):
-    """This machine does not become a standby as it is; the text is one sentence."""
 
 
 def join(
@@ -98,7 +95,7 @@ def join(
                 check_port("127.0.0.1", first + number, option="--web-port")
             plan = StandbyPlan(
                 home=folder,
-                name=name or _default_name(),
+                name=name or default_name("central"),
                 primary=primary,
                 hosts=hosts,
                 https_port=https_port,
@@ -122,32 +119,16 @@ def join(
         fail(str(error))
 
 
-def _default_name() -> str:
-    host = socket.gethostname().partition(".")[0]
-    return f"central-{host}"[:64]
-
-
 async def _run(plan: StandbyPlan) -> None:
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     notes = Notes(plan)
     supervisor = Supervisor(changed=lambda: notes.write(supervisor), say=_say)
     deaths = DeathNotices()
-    working = asyncio.ensure_future(_become_standby(plan, supervisor, deaths, notes))
-    stopping = asyncio.ensure_future(stopped.wait())
-    try:
-        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-            await stopping
-    finally:
-        for task in (working, stopping):
-            task.cancel()
-        await asyncio.wait([working, stopping])
-        _say("stopping")
+
+    async def end() -> None:
         await deaths.stop()
         await supervisor.stop()
+
+    await until_stopped(_become_standby(plan, supervisor, deaths, notes), end)
 
 
 async def _become_standby(

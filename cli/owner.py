@@ -7,8 +7,10 @@ from typing import Any
 import httpx
 
 from cli.client import AskError, find_centrals
+from cli.home import default_home
+from cli.terminal import fail
 from shared.on_behalf import BY, Behalf, write_behalf
-from shared.token import read_token
+from shared.token import TokenError, read_token
 
 TIMEOUT_S = 30.0
 
@@ -50,6 +52,20 @@ def ask_as_owner(
         if not answer.is_server_error:
             break
     raise said
+
+
+def answer_for_owner(
+    home: Path | None,
+    method: str,
+    path: str,
+    body: object = None,
+    parameters: dict[str, str] | None = None,
+) -> Any:  # JSON
+    """Return the same for a command, which it ends with a sentence where there is no answer."""
+    try:
+        return ask_as_owner((home or default_home()).absolute(), method, path, body, parameters)
+    except (AskError, TokenError) as error:
+        fail(str(error))
 
 
 def _user() -> str:

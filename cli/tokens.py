@@ -8,9 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.client import AskError
 from cli.home import default_home
-from cli.owner import ask_as_owner
+from cli.owner import answer_for_owner
 from cli.terminal import fail
 from cli.user import local_time
 from shared.token import TokenError, read_token
@@ -44,20 +43,14 @@ def add(
 ) -> None:
     """Make an API token and print it, once: to read, unless it may change things too."""
     body = {"name": name, "scope": "change" if change else "read"}
-    try:
-        made = ask_as_owner((home or default_home()).absolute(), "POST", "tokens", body)
-    except (AskError, TokenError) as error:
-        fail(str(error))
+    made = answer_for_owner(home, "POST", "tokens", body)
     typer.echo(json.dumps(made, indent=2) if as_json else made["value"])
 
 
 @token.command("list")
 def list_tokens(home: Home = None, as_json: AsJson = False) -> None:
     """List the API tokens, without their secrets."""
-    try:
-        answer = ask_as_owner((home or default_home()).absolute(), "GET", "tokens")
-    except (AskError, TokenError) as error:
-        fail(str(error))
+    answer = answer_for_owner(home, "GET", "tokens")
     if as_json:
         typer.echo(json.dumps(answer, indent=2))
         return
@@ -76,8 +69,5 @@ def revoke(
     home: Home = None,
 ) -> None:
     """Revoke an API token at once, on all centrals."""
-    try:
-        ask_as_owner((home or default_home()).absolute(), "DELETE", f"tokens/{number}")
-    except (AskError, TokenError) as error:
-        fail(str(error))
+    answer_for_owner(home, "DELETE", f"tokens/{number}")
     typer.echo(f"{number} is revoked")

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from cli.client import AskError
 from cli.home import default_home
-from cli.owner import ask_as_owner
+from cli.owner import answer_for_owner, ask_as_owner
 from cli.terminal import fail
 from shared.token import TokenError
 
@@ -60,10 +60,7 @@ def password(
 @user.command("list")
 def list_users(home: Home = None, as_json: AsJson = False) -> None:
     """List the accounts."""
-    try:
-        answer = ask_as_owner((home or default_home()).absolute(), "GET", "accounts")
-    except (AskError, TokenError) as error:
-        fail(str(error))
+    answer = answer_for_owner(home, "GET", "accounts")
     if as_json:
         typer.echo(json.dumps(answer, indent=2))
         return
@@ -78,10 +75,7 @@ def list_users(home: Home = None, as_json: AsJson = False) -> None:
 @user.command()
 def remove(name: Annotated[str, typer.Argument(help="Account.")], home: Home = None) -> None:
     """Let an account log in no more; ends the sessions it has."""
-    try:
-        ask_as_owner((home or default_home()).absolute(), "DELETE", f"accounts/{name}")
-    except (AskError, TokenError) as error:
-        fail(str(error))
+    answer_for_owner(home, "DELETE", f"accounts/{name}")
     typer.echo(f"{name} cannot log in any more")
 
 

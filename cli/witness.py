@@ -3,9 +3,7 @@
 import asyncio
 import logging
 import os
-import signal
 import socket
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,26 +11,23 @@ from typing import Annotated
 import typer
 
 from cli import running
-from cli.admission import Admission, JoinRefused, admission_of, admit, tls_dir
+from cli.admission import Admission, JoinRefused, admission_of, admit, default_name, tls_dir
 from cli.broker import BrokerError
 from cli.broker_settings import BrokerPlan
 from cli.cluster_client import ClusterClient, ClusterError, urls_of
 from cli.home import default_home
 from cli.invite import AsJson, Home, Valid, print_invite
-from cli.invite_file import go_on_without_token, keep_token, without_token
 from cli.jars import JarError
 from cli.joined_broker import KAFKA_PORT, all_servers, joined_plan, prepared_child
 from cli.known_brokers import follow, with_known
 from cli.ports import PortTaken, check_port, free_port
-from cli.status import print_status
+from cli.staying import stays_here, until_stopped
 from cli.supervise import ChildPlan, StartError, Supervisor
 from cli.system import service_child, url
 from cli.terminal import fail
-from cli.up import start_detached
 from shared.invite_token import InviteTokenError
 from shared.kafka import Brokers
 from shared.register import parse_primary
-from shared.tasks import end_task
 from shared.tls import TlsError, TlsFiles
 from shared.token import TokenError, read_token
 
@@ -74,13 +69,7 @@ def join(
     folder = (home or default_home()).absolute()
     try:
         at = parse_primary(primary)
-        if token and admission_of(folder) is None:
-            keep_token(folder, token)
-        if token and not detach:
-            go_on_without_token()
-        if detach:
-            start_detached(folder, without_token(sys.argv[1:]))
-            print_status(folder, as_json=False)
+        if not stays_here(folder, token, detach=detach):
             return
         with running.hold(folder):
             here = host or socket.getfqdn()
@@ -88,9 +77,8 @@ def join(
             check_port("127.0.0.1", web, option="--web-port")
             admitted = admission_of(folder)
             if admitted is None:
-                wanted = name or f"{ROLE}-{socket.gethostname().partition('.')[0]}"[:64]
                 hosts = list(dict.fromkeys([here, "localhost", "127.0.0.1"]))
-                admitted = admit(folder, at, wanted, hosts, role=ROLE)
+                admitted = admit(folder, at, name or default_name(ROLE), hosts, role=ROLE)
                 _say(f"{admitted.name} was admitted by {at.url}")
             given = admitted._asdict()
             plan = joined_plan(
@@ -139,9 +127,6 @@ def registry_child(home: Path, name: str, servers: str, port: int) -> ChildPlan:
 
 
 async def _run(home: Path, admitted: Admission, plan: BrokerPlan, web_port: int) -> None:
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     notes = _Notes(home, f"registry-{admitted.name}", plan, web_port)
     supervisor = Supervisor(changed=lambda: notes.write(supervisor), say=_say)
     servers = all_servers(plan, with_known(home, admitted.brokers))
@@ -155,16 +140,7 @@ async def _run(home: Path, admitted: Admission, plan: BrokerPlan, web_port: int)
         _say(f"{admitted.name} is a witness (Ctrl-C stops it)")
         await follow(home, brokers)
 
-    working, stopping = asyncio.create_task(work()), asyncio.create_task(stopped.wait())
-    try:
-        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-    finally:
-        await end_task(stopping)
-        await end_task(working)
-        _say("stopping")
-        await supervisor.stop()
+    await until_stopped(work(), supervisor.stop)
 
 
 class _Notes:

@@ -36,14 +36,10 @@ class Brokers:
     @property
     def arguments(self) -> dict[str, Any]:  # Any: keywords of aiokafka, which ships no types.
         """The keywords of every client of aiokafka."""
+        always = {"bootstrap_servers": self.servers, "metadata_max_age_ms": METADATA_AGE_MS}
         if self._context is None:
-            return {"bootstrap_servers": self.servers, "metadata_max_age_ms": METADATA_AGE_MS}
-        return {
-            "bootstrap_servers": self.servers,
-            "metadata_max_age_ms": METADATA_AGE_MS,
-            "security_protocol": "SSL",
-            "ssl_context": self._context,
-        }
+            return always
+        return always | {"security_protocol": "SSL", "ssl_context": self._context}
 
 
 class KafkaSettings(Protocol):

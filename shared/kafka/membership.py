@@ -20,7 +20,6 @@ from shared.kafka.membership_requests import (
     QuorumRequest,
     ReassignRequest,
     RemoveVoterRequest,
-    SizesRequest,
     UnregisterRequest,
     Voter,
 )
@@ -98,17 +97,6 @@ class Membership:
             _raise_for(code, text)
             found[topic] = next(int(entry[1]) for entry in entries if entry[0] == IN_SYNC_MIN)
         return found
-
-    async def sizes(self, number: int) -> dict[tuple[str, int], int]:
-        """Return the bytes of each partition that a broker holds."""
-        answer = await self._ask(SizesRequest(), number)
-        return {
-            (topic, partition): size
-            for _code, _directory, topics, _tags in answer.directories
-            for topic, partitions, _topic_tags in topics
-            for partition, size, _lag, is_future, _part_tags in partitions
-            if not is_future
-        }
 
     async def add_voter(self, cluster_id: str, controller: Controller, member: Member) -> None:
         """Let an observer vote. Raises MembershipRefused."""

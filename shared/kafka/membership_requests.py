@@ -26,7 +26,7 @@ from shared.kafka.metadata import Uuid
 TIMEOUT_MS = 10_000
 TOPIC, BROKER = 2, 4
 """Kinds of resources that have a configuration."""
-SET, DELETE = 0, 1
+SET = 0
 PREFERRED = 0
 METADATA_TOPIC = "__cluster_metadata"
 _NO_TAGS: dict[int, bytes] = {}
@@ -193,57 +193,6 @@ class QuorumRequest(Request[_QuorumAsked]):
         """Return the request as aiokafka sends it."""
         partitions = [(0, _NO_TAGS)]
         return request_struct_class([(METADATA_TOPIC, partitions, _NO_TAGS)], _NO_TAGS)
-
-
-class _SizesAnswer(Response):
-    API_KEY, API_VERSION = 35, 2
-    SCHEMA = Schema(
-        ("throttle_time_ms", Int32),
-        (
-            "directories",
-            CompactArray(
-                ("error_code", Int16),
-                ("directory", _TEXT),
-                (
-                    "topics",
-                    CompactArray(
-                        ("name", _TEXT),
-                        (
-                            "partitions",
-                            CompactArray(
-                                ("partition", Int32),
-                                ("size", Int64),
-                                ("lag", Int64),
-                                ("is_future", Boolean),
-                                _TAGS,
-                            ),
-                        ),
-                        _TAGS,
-                    ),
-                ),
-                _TAGS,
-            ),
-        ),
-        _TAGS,
-    )
-
-
-class _SizesAsked(_Struct):
-    API_KEY, API_VERSION, RESPONSE_TYPE = 35, 2, _SizesAnswer
-    SCHEMA = Schema(
-        ("topics", CompactArray(("name", _TEXT), ("partitions", CompactArray(Int32)), _TAGS)),
-        _TAGS,
-    )
-
-
-class SizesRequest(Request[_SizesAsked]):
-    """Ask one broker for the bytes of every partition that it holds."""
-
-    API_KEY = 35
-
-    def build(self, request_struct_class: type[_SizesAsked]) -> _SizesAsked:
-        """Return the request as aiokafka sends it."""
-        return request_struct_class(None, _NO_TAGS)
 
 
 # --- changes ------------------------------------------------------------------------------------

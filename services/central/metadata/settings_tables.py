@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import TypeVar
 
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.orm import Session
@@ -28,6 +29,8 @@ from shared.settings_events import (
     SettingRemoved,
     SettingsEvent,
 )
+
+_Event = TypeVar("_Event", Invite, Account, ApiToken)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +136,7 @@ class SettingsTables:
         """Return all invites, the one that expires last first."""
         with Session(self._engine) as session:
             rows = session.scalars(select(InviteRow).order_by(InviteRow.expires_at_ms.desc()))
-            return [
-                Invite(**{field: getattr(row, field) for field in Invite.__dataclass_fields__})
-                for row in rows
-            ]
+            return [_event_of(Invite, row) for row in rows]
 
 
 def _retention_in(session: Session) -> RetentionSet | None:
@@ -146,22 +146,17 @@ def _retention_in(session: Session) -> RetentionSet | None:
 
 def _accounts_in(session: Session) -> Mapping[str, Account]:
     rows = session.scalars(select(AccountRow).order_by(AccountRow.account))
-    return {
-        row.account: Account(
-            **{field: getattr(row, field) for field in Account.__dataclass_fields__}
-        )
-        for row in rows
-    }
+    return {row.account: _event_of(Account, row) for row in rows}
 
 
 def _tokens_in(session: Session) -> Mapping[str, ApiToken]:
     rows = session.scalars(select(ApiTokenRow).order_by(ApiTokenRow.made_at_ms))
-    return {
-        row.token: ApiToken(
-            **{field: getattr(row, field) for field in ApiToken.__dataclass_fields__}
-        )
-        for row in rows
-    }
+    return {row.token: _event_of(ApiToken, row) for row in rows}
+
+
+def _event_of(kind: type[_Event], row: object) -> _Event:
+    """Return the event that a row of the same columns was written from."""
+    return kind(**{field: getattr(row, field) for field in kind.__dataclass_fields__})
 
 
 def _write(session: Session, event: SettingsEvent) -> None:
