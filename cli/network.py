@@ -89,10 +89,12 @@ class NetworkWatch:
         changed: Callable[[], None],
         say: Callable[[str], None],
         meanwhile: Callable[[], AbstractAsyncContextManager[None]] = contextlib.nullcontext,
+        closed: Callable[[], None] = lambda: None,
     ) -> None:
         """Begin with what the broker was started with; broker: None where it is none of ours.
 
-        changed: called after `noted` changed. meanwhile: entered while the broker is restarted.
+        changed: called after `noted` changed. meanwhile: entered while the broker is restarted
+        to be open. closed: called once it runs again for this machine only.
         """
         self._home = home
         self._wanted = network
@@ -103,6 +105,7 @@ class NetworkWatch:
         self._changed = changed
         self._say = say
         self._meanwhile = meanwhile
+        self._closed = closed
         self._problem = ""
 
     @property
@@ -143,12 +146,15 @@ class NetworkWatch:
                 _check_free(plan, before)
                 configure(plan)
                 self._say(f"restarting Kafka once, {_told(wanted)}")
-                async with self._meanwhile():
+                # Once it is closed all services begin again, the primary too: nobody to wait for.
+                async with contextlib.nullcontext() if wanted is None else self._meanwhile():
                     await self._start_or_go_back(plan, before)
             except (TlsError, PortTaken, StartError) as error:
                 self._note(str(error))
                 return
             self._plan = plan
+            if plan.network is None:
+                self._closed()
         self._open = wanted
         self._say(f"Kafka runs again, {_told(wanted)}")
         self._note("")

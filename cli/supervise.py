@@ -130,6 +130,12 @@ class Supervisor:
         await self._stop(self._children[plan.name])
         await self.start(plan)
 
+    def begin_again(self, name: str) -> None:
+        """Ask a child to end; it is started again as one that died is."""
+        child = self._children.get(name)
+        if child is not None and child.process.returncode is None:
+            child.process.terminate()
+
     async def stop(self) -> None:
         """Stop all children, the last started first; kill what takes too long."""
         for child in reversed(list(self._children.values())):

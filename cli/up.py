@@ -246,6 +246,7 @@ async def _run(launch: _Launch, *, open_browser: bool) -> None:
         changed=lambda: notes.write(supervisor),
         say=_say,
         meanwhile=partial(no_takeover, launch.options.home, _say),
+        closed=partial(_begin_services_again, supervisor),
     )
     notes.network = lambda: watch.noted
     deaths = DeathNotices()
@@ -276,6 +277,16 @@ async def _run(launch: _Launch, *, open_browser: bool) -> None:
         _say("stopping")
         await deaths.stop()
         await supervisor.stop()
+
+
+def _begin_services_again(supervisor: Supervisor) -> None:
+    """Have them connect anew.
+
+    A client that once asked another machine's broker knows this one by its network listener, and
+    asks nobody else when that is gone. The collector is left alone: its sockets would close.
+    """
+    for name in (REGISTRY, *CENTRALS):
+        supervisor.begin_again(name)
 
 
 async def _say_first_password(home: Path) -> None:

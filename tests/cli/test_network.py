@@ -124,6 +124,7 @@ class Launcher:
         self.watch = NetworkWatch(
             home, None, broker=self.plan, child_of=self.child_of, supervisor=self.supervisor,
             changed=lambda: None, say=self.said.append, meanwhile=self.meanwhile,
+            closed=lambda: self.meanwhiles.append("closed"),
         )  # fmt: skip
         self._works = works
         self.meanwhiles: list[str] = []
@@ -185,6 +186,20 @@ async def test_enabling_restarts_the_broker_once(tmp_path: Path) -> None:
         assert one.supervisor.pid("broker") == moved
         assert "NETWORK://localhost" in one.plan.properties.read_text()
         assert one.meanwhiles == ["begun", "ended"]
+
+
+async def test_services_are_told_once_the_broker_runs_for_this_machine_only(tmp_path: Path) -> None:
+    network = Network("localhost", free_port(row=2), {}, "127.0.0.1")
+    async with launcher(tmp_path) as started:
+        await started.noted(network)
+        assert started.meanwhiles == ["begun", "ended"]
+
+        network_file(tmp_path).unlink()
+        async with asyncio.timeout(DEADLINE_S):
+            while started.watch.noted["wanted"] is not None or not started.watch.noted["is_open"]:
+                await asyncio.sleep(0.01)
+
+        assert started.meanwhiles == ["begun", "ended", "closed"]
 
 
 async def test_a_broker_that_does_not_start_so_is_started_as_it_was(tmp_path: Path) -> None:

@@ -68,6 +68,18 @@ async def test_a_killed_child_is_started_again(tmp_path: Path) -> None:
     await children.stop()
 
 
+async def test_who_is_to_begin_again_is_started_as_one_that_died(tmp_path: Path) -> None:
+    children = supervisor()
+    await children.start(plan(tmp_path, SLEEP))
+    first = children.pid("child")
+
+    children.begin_again("child")
+    await until(lambda: children.pid("child") not in (None, first))
+
+    children.begin_again("nobody")
+    await children.stop()
+
+
 async def test_whoever_asked_is_told_which_life_of_a_child_ended(tmp_path: Path) -> None:
     program = f"import os; print(os.environ['BOOT_ID'], flush=True); {SLEEP}"
     ended: list[str] = []
