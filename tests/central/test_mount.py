@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+import socketio
 from nicegui import core
 from starlette.routing import Match
 
@@ -42,7 +43,9 @@ def own_origin_alone() -> Iterator[None]:
 
 
 async def _connect(origin: str) -> int:
-    transport = httpx.ASGITransport(core.app)
+    # Not through core.app: its first request closes it to the pages of a central made later.
+    sockets = socketio.ASGIApp(core.sio, socketio_path="/_nicegui_ws/socket.io")
+    transport = httpx.ASGITransport(sockets)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8470") as client:
         answer = await client.get(
             "/_nicegui_ws/socket.io/?EIO=4&transport=polling", headers={"Origin": origin}
