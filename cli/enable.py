@@ -11,18 +11,15 @@ import typer
 
 from cli import running
 from cli.home import default_home
-from cli.network import network_file, prepare_tls
-from cli.ports import PortTaken, check_port
-from cli.system import CENTRALS
+from cli.network import network_file
+from cli.network_plan import plan_network
+from cli.ports import PortTaken
 from cli.terminal import fail
-from shared.network import Network, NetworkError, read_network, write_network
+from shared.network import BIND, KAFKA_PORT, Network, NetworkError, Wish, write_network
 from shared.tls import TlsError, TlsFiles, fingerprint, https_client_context
 
-HTTPS_PORTS = (443, 8443)
-"""The second where the first may not be bound: below 1024 that needs a right of its own."""
 OPEN_TIMEOUT_S = 180.0
 _PROBE_TIMEOUT_S = 5.0
-_OPTIONS = "--https-port or --kafka-port"
 
 
 def enable(
@@ -36,8 +33,10 @@ def enable(
             show_default=False,
         ),
     ] = None,
-    kafka_port: Annotated[int, typer.Option(min=1, max=65_535, help="Of Kafka by TLS.")] = 19094,
-    bind: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",
+    kafka_port: Annotated[
+        int, typer.Option(min=1, max=65_535, help="Of Kafka by TLS.")
+    ] = KAFKA_PORT,
+    bind: Annotated[str, typer.Option(help="Address to listen on.")] = BIND,
     home: Annotated[Path | None, typer.Option(help="Folder given to `steadflow up`.")] = None,
 ) -> None:
     """Open Kafka and HTTPS to other machines, by TLS; exporters, collector and centrals go on."""
@@ -45,15 +44,8 @@ def enable(
     if not folder.is_dir():
         fail(f"there is no steadflow in {folder}: start it with `steadflow up`")
     try:
-        before = read_network(network_file(folder))
-        tls = prepare_tls(folder, hosts=[host])
-        ours = _ports_of(before)
-        network = Network(
-            host,
-            _usable(kafka_port, bind, ours),
-            dict(zip(CENTRALS, _https_ports(https_port, bind, ours), strict=True)),
-            bind,
-        )
+        wish = Wish(host, https_port, kafka_port, bind)
+        network, tls = plan_network(folder, wish, say=lambda line: typer.echo(line, err=True))
         write_network(network_file(folder), network)
         if running.is_held(folder):
             _wait_until_open(folder, network, tls)
@@ -62,29 +54,6 @@ def enable(
         _tell(network, tls)
     except (TlsError, NetworkError, PortTaken) as error:
         fail(str(error))
-
-
-def _ports_of(network: Network | None) -> set[int]:
-    return set() if network is None else {network.kafka_port, *network.https_ports.values()}
-
-
-def _https_ports(asked: int | None, bind: str, ours: set[int]) -> list[int]:
-    """Return one port for each central, in a row. Raises PortTaken."""
-    for first in HTTPS_PORTS if asked is None else (asked,):
-        ports = [first + number for number in range(len(CENTRALS))]
-        try:
-            return [_usable(port, bind, ours) for port in ports]
-        except PortTaken as error:
-            if asked is not None or first == HTTPS_PORTS[-1]:
-                raise
-            typer.echo(f"not port {first}: {error}", err=True)
-    raise AssertionError("the last port returns or raises")
-
-
-def _usable(port: int, bind: str, ours: set[int]) -> int:
-    if port not in ours:
-        check_port(bind, port, option=_OPTIONS)
-    return port
 
 
 def _wait_until_open(home: Path, network: Network, tls: TlsFiles) -> None:

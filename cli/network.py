@@ -15,7 +15,17 @@ from cli.broker_settings import HOST, BrokerPlan, NetworkListener
 from cli.ports import PortTaken, check_port
 from cli.supervise import ChildPlan, StartError, Supervisor
 from shared.backoff import waits
-from shared.network import Network, NetworkError, read_network
+from shared.network import (
+    Network,
+    NetworkError,
+    Standing,
+    Wish,
+    has_wish,
+    read_network,
+    take_wish,
+    write_network,
+    write_standing,
+)
 from shared.tls import TlsError, TlsFiles, make_authority, new_key_and_request, write_node
 from shared.tls.renewal import needs_another
 
@@ -90,9 +100,11 @@ class NetworkWatch:
         say: Callable[[str], None],
         meanwhile: Callable[[], AbstractAsyncContextManager[None]] = contextlib.nullcontext,
         closed: Callable[[], None] = lambda: None,
+        plan: Callable[[Wish], Network] | None = None,
     ) -> None:
         """Begin with what the broker was started with; broker: None where it is none of ours.
 
+        plan: makes what to show to others of a wish that a central left; raises as `plan_network`.
         changed: called after `noted` changed. meanwhile: entered while the broker is restarted
         to be open. closed: called once it runs again for this machine only.
         """
@@ -106,6 +118,7 @@ class NetworkWatch:
         self._say = say
         self._meanwhile = meanwhile
         self._closed = closed
+        self._plan_of = plan
         self._problem = ""
 
     @property
@@ -119,14 +132,16 @@ class NetworkWatch:
 
     async def run(self) -> None:
         """Look until cancelled."""
+        self._tell()
         while True:
             await asyncio.sleep(LOOK_S)
             await self._look()
 
     async def _look(self) -> None:
         try:
+            await self._take_wish()
             wanted = read_network(network_file(self._home))
-        except NetworkError as error:
+        except (NetworkError, TlsError, PortTaken) as error:
             self._note(str(error))
             return
         if wanted == self._wanted:
@@ -135,6 +150,15 @@ class NetworkWatch:
         self._note("")
         if wanted != self._open:
             await self._restart(wanted)
+
+    async def _take_wish(self) -> None:
+        if self._plan_of is None or not has_wish(network_file(self._home)):
+            return
+        wish = take_wish(network_file(self._home))
+        if wish is not None:
+            self._note("")
+            network = await asyncio.to_thread(self._plan_of, wish)
+            write_network(network_file(self._home), network)
 
     async def _restart(self, wanted: Network | None) -> None:
         before = self._plan
@@ -180,7 +204,13 @@ class NetworkWatch:
         if problem and problem != self._problem:
             self._say(problem)
         self._problem = problem
+        self._tell()
         self._changed()
+
+    def _tell(self) -> None:
+        standing = Standing(self._open == self._wanted, self._problem)
+        with contextlib.suppress(NetworkError):
+            write_standing(network_file(self._home), standing)
 
 
 def _check_free(plan: BrokerPlan, before: BrokerPlan) -> None:

@@ -26,6 +26,7 @@ from cli.home import default_home
 from cli.jars import JarError, cache_directory, fetch_jars, read_lock
 from cli.known_brokers import follow, with_known
 from cli.network import NetworkWatch, machine_name, network_file, prepare_tls, tls_dir, with_network
+from cli.network_plan import plan_network
 from cli.own_certificate import note_own_certificate
 from cli.ports import PortTaken, free_port
 from cli.status import print_status
@@ -247,6 +248,7 @@ async def _run(launch: _Launch, *, open_browser: bool) -> None:
         say=_say,
         meanwhile=partial(no_takeover, launch.options.home, _say),
         closed=partial(_begin_services_again, supervisor),
+        plan=lambda wish: plan_network(launch.options.home, wish, say=_say)[0],
     )
     notes.network = lambda: watch.noted
     deaths = DeathNotices()

@@ -36,7 +36,9 @@ from services.central.join.api import Joining, invites_router
 from services.central.join.machine import brokers_for_others, https_url, joining_of
 from services.central.join.machines import Machines
 from services.central.join.machines_api import Cluster, machines_router
+from services.central.join.network_api import network_router
 from services.central.join.node_api import facts, node_router
+from services.central.join.opening import opening_of
 from services.central.live.api import Subscribers, live_router
 from services.central.live.live_view import LiveView
 from services.central.login.api import pages_router
@@ -461,6 +463,13 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
             )
         )
     app.include_router(
+        network_router(
+            central.config.network_file,
+            lambda: https_url(central.config),
+            authorized=may_change,
+        )
+    )
+    app.include_router(
         machines_router(
             central.machines, _cluster(central), authorized=may_change, to_primary=passed_on
         )
@@ -516,6 +525,7 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
             machines=central.machines.known,
             survives=central.keeper.sentences,
             joining_url=lambda: "" if central.joining is None else central.joining.url(),
+            opening=lambda: opening_of(central.config.network_file, https_url(central.config)),
             live=central.live.snapshot if central.config.live else None,
         )
         mount_pages(app, desk)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from services.central.join.opening import Opening
 from services.central.pages.decisions import Proof, decisions
 from services.central.pages.failover import ENABLE, Known, failover_of
 from services.central.proof.ledger import Proven
@@ -114,8 +115,17 @@ def test_a_difference_is_an_alarm_that_names_its_remedy() -> None:
 
 
 def test_enable_first_then_invite() -> None:
-    assert failover_of(KNOWN, NOW_MS)["enable"] == ENABLE
-    assert failover_of(replace(KNOWN, joining_url="https://a"), NOW_MS)["enable"] == ""
+    def enable(known: Known) -> Any:
+        return failover_of(known, NOW_MS)["enable"]
+
+    assert enable(KNOWN)["command"] == ENABLE
+    assert not enable(KNOWN)["by_page"]
+    opened = replace(KNOWN, joining_url="https://a")
+    assert enable(opened) is None
+    opening = enable(replace(opened, opening=Opening(by_page=True, is_under_way=True)))
+    assert (opening["is_under_way"], opening["problem"]) == (True, "")
+    refused = enable(replace(KNOWN, opening=Opening(by_page=True, problem="port 443 is taken")))
+    assert (refused["is_under_way"], refused["problem"]) == (False, "port 443 is taken")
 
 
 def test_while_a_drill_runs_there_is_no_other() -> None:

@@ -42,7 +42,7 @@ def test_where_443_cannot_be_bound_it_is_8443_and_said(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port, other = taken.getsockname()[1], free_port(row=2)
-        monkeypatch.setattr("cli.enable.HTTPS_PORTS", (port, other))
+        monkeypatch.setattr("cli.network_plan.HTTPS_PORTS", (port, other))
         code, said = enable(tmp_path, "--host", "a.example", "--kafka-port", str(free_port()))
         assert code == 0, said
         assert f"not port {port}: " in said

@@ -15,9 +15,19 @@ import pytest
 from cli.broker import plan_broker
 from cli.broker_settings import BrokerPlan, server_properties
 from cli.network import NetworkWatch, network_file, prepare_tls, tls_dir, with_network
-from cli.ports import free_port
+from cli.ports import PortTaken, free_port
 from cli.supervise import ChildPlan, Supervisor
-from shared.network import Network, NetworkError, read_network, write_network
+from shared.network import (
+    Network,
+    NetworkError,
+    Standing,
+    Wish,
+    has_wish,
+    leave_wish,
+    read_network,
+    read_standing,
+    write_network,
+)
 from shared.tasks import end_task
 from shared.tls import TlsError, TlsFiles, make_authority
 from shared.tls.renewal import needs_another
@@ -225,3 +235,44 @@ async def test_a_taken_port_or_an_impossible_name_restarts_nothing(tmp_path: Pat
         assert one.supervisor.pid("broker") == pid
         assert pid is not None
         os.kill(pid, 0)
+
+
+async def test_a_wish_is_taken_once_and_what_comes_of_it_is_said(tmp_path: Path) -> None:
+    file = network_file(tmp_path)
+    asked: list[Wish] = []
+
+    def plan(wish: Wish) -> Network:
+        asked.append(wish)
+        if wish.kafka_port == 1:
+            raise PortTaken("TCP port 1 is taken")
+        return Network(wish.host, wish.kafka_port, {}, wish.bind)
+
+    def no_child(plan: BrokerPlan) -> ChildPlan:
+        raise AssertionError("no broker is ours")
+
+    watch = NetworkWatch(
+        tmp_path,
+        None,
+        broker=None,
+        child_of=no_child,
+        supervisor=Supervisor(changed=lambda: None, say=lambda text: None),
+        changed=lambda: None,
+        say=lambda text: None,
+        plan=plan,
+    )
+    running = asyncio.create_task(watch.run())
+    refused = Standing(problem="TCP port 1 is taken")
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            leave_wish(file, Wish("flows.example", kafka_port=1))
+            while read_standing(file) != refused:
+                await asyncio.sleep(0.01)
+            assert read_network(file) is None
+
+            leave_wish(file, Wish("flows.example", kafka_port=2))
+            while read_network(file) is None or read_standing(file) != Standing():
+                await asyncio.sleep(0.01)
+    finally:
+        await end_task(running)
+    assert [wish.kafka_port for wish in asked] == [1, 2]
+    assert not has_wish(file)

@@ -6,9 +6,13 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What is done to a running system. Frozen is stopped for longer than K ticks, and woken."""
+    """What is done to a running system. Frozen is stopped for longer than K ticks, and woken.
+
+    Soon: in the moment another one could take over, which may be busy with its own start.
+    """
 
     KILL_PRIMARY = "kill-primary"
+    KILL_PRIMARY_SOON = "kill-primary-soon"
     FREEZE_PRIMARY = "freeze-primary"
     SWITCHOVER = "switchover"
     FREEZE_PAUSED_PRIMARY = "freeze-paused-primary"
@@ -27,7 +31,9 @@ class Kind(StrEnum):
     FREEZE_DECODER = "freeze-decoder"
 
 
-TAKEN_OVER = frozenset({Kind.KILL_PRIMARY, Kind.FREEZE_PRIMARY, Kind.SWITCHOVER})
+TAKEN_OVER = frozenset(
+    {Kind.KILL_PRIMARY, Kind.KILL_PRIMARY_SOON, Kind.FREEZE_PRIMARY, Kind.SWITCHOVER}
+)
 """After these somebody else acts; after all others a takeover is a needless one."""
 
 

@@ -17,6 +17,8 @@ from tests.waiting import wait_until
 K = 7
 QUIET_TICKS = K + 1
 """For so long nobody may be missed by what was frozen or away: then nothing comes of it."""
+SETTLED_TICKS = 12
+"""So long a central that just started is busy with that."""
 FROZEN_S = 5.0
 OFTEN_S = 0.03
 ROLES = {"central-a", "central-b", "registry-1", "broker", "holder", "receiver", "decoder"}
@@ -37,6 +39,9 @@ class Injector:
         seen_s: float | None = None
         match kind:
             case Kind.KILL_PRIMARY:
+                self.cluster.wait_ticks(SETTLED_TICKS)
+                seen_s = self._kill_primary(primary)
+            case Kind.KILL_PRIMARY_SOON:
                 seen_s = self._kill_primary(primary)
             case Kind.FREEZE_PRIMARY:
                 seen_s = self._freeze_primary(primary)

@@ -24,9 +24,9 @@ class Recorder:
     def __init__(self, bootstrap_servers: str) -> None:
         self._brokers = Brokers(bootstrap_servers)
         self._is_over = threading.Event()
+        self.log: list[Logged] = []
         self._pool = ThreadPoolExecutor(1)
         self._reading = self._pool.submit(asyncio.run, self._read())
-        self.log: list[Logged] = []
 
     def end(self) -> None:
         """Read to where the log ends now. Raises whatever the reading failed with."""

@@ -38,14 +38,20 @@ class Process:
 
 @dataclass
 class Stand:
-    """What runs, by name. proxy: between the broker and whoever is given its address."""
+    """What runs, by name.
+
+    proxy: between the broker and whoever is given its address. code: the folder whose files are
+    run by whatever is started from now on.
+    """
 
     folder: Path
     broker: Broker
     proxy: Proxy
     client: httpx.Client
     udp_port: int
+    code: Path = ROOT
     processes: dict[str, Process] = field(default_factory=dict)
+    _ports: dict[str, int] = field(default_factory=dict)
 
     @property
     def through_proxy(self) -> str:
@@ -81,7 +87,8 @@ class Stand:
         settings: Mapping[str, object],
         called: str = "",
     ) -> None:
-        port = free_port()
+        # Started again it is where it was.
+        port = self._ports.setdefault(name, free_port())
         whole: dict[str, object] = {
             "name": called or name,
             "http_port": port,
@@ -94,8 +101,8 @@ class Stand:
         with (self.folder / f"{name}.log").open("ab") as log:
             popen = subprocess.Popen(
                 [sys.executable, "-P", "-m", module],
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT), **named, **env},
+                cwd=self.code,
+                env={**os.environ, "PYTHONPATH": str(self.code), **named, **env},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -628,7 +628,6 @@ def test_the_failover_page_says_what_the_cluster_says(site: Site) -> None:
 
 
 def test_a_standby_is_invited_and_a_drill_is_run_on_the_failover_page(site: Site) -> None:
-    home = site.system.home
     with site.browse(permissions=["clipboard-read", "clipboard-write"]) as (page, _):
 
         def ask(button: str, confirm: str) -> None:
@@ -643,11 +642,14 @@ def test_a_standby_is_invited_and_a_drill_is_run_on_the_failover_page(site: Site
 
         site.log_in(page, "/failover")
         standby = page.get_by_label("Other machines")
-        expect(standby).to_contain_text("steadflow standby enable --host NAME")
-        site.system.run(
-            "standby", "enable", "--home", str(home), "--host", "localhost", "--bind", "127.0.0.1",
-            "--https-port", str(free_port(row=2)), "--kafka-port", str(free_port(row=2)),
-        )  # fmt: skip
+        expect(standby).to_contain_text("Others cannot reach this machine yet")
+        standby.get_by_label("Name or address").fill("localhost")
+        standby.get_by_text("Ports and address").click()
+        standby.get_by_label("HTTPS port").fill(str(free_port(row=2)))
+        standby.get_by_label("Kafka port").fill(str(free_port(row=2)))
+        standby.get_by_label("Listen on").fill("127.0.0.1")
+        ask("Enable…", "Enable")
+        expect(standby.get_by_role("status")).to_contain_text("Opening this machine")
         expect(standby).to_contain_text("Either is one line to run on the other machine")
         ask("Add collector…", "Add a collector")
         got, line = standby.locator(".sf-line code").first, standby.locator(".sf-line code").last

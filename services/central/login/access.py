@@ -73,6 +73,7 @@ _OWN: Final = (
     "/api/v1/tokens",
     "/api/v1/invites",
     "/api/v1/snapshots",
+    "/api/v1/network",
     "/api/v1/node",
     "/api/v1/join/progress",
 )

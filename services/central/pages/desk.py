@@ -10,6 +10,7 @@ from services.central.api import Sources
 from services.central.collectors.listing import Heard as HeardCollector
 from services.central.drills.log import DrillsLog
 from services.central.join.machines import Heard as HeardMachine
+from services.central.join.opening import Opening
 from services.central.live.windows import LiveSnapshot
 from services.central.metadata.seen import SeenRow, exporters_seen
 from services.central.pages.failover import Known, failover_of
@@ -87,6 +88,7 @@ class Desk:
         heard_collectors: Callable[[], list[HeardCollector]],
         proven: Callable[[], Sequence[Proven]] | None = None,
         joining_url: Callable[[], str] = lambda: "",
+        opening: Callable[[], Opening] = Opening,
         machines: Callable[[], Sequence[HeardMachine]] = tuple,
         survives: Callable[[], Sequence[str]] = tuple,
         live: Callable[[], LiveSnapshot] | None = None,
@@ -95,7 +97,8 @@ class Desk:
 
         raw_at_once: questions to raw rows at a time. heard_collectors: those that said something
         on topic `collectors`. live: the live rates, None without them. proven: how far the others
-        are equal, None where nobody compares. joining_url, machines, survives: as of `Known`.
+        are equal, None where nobody compares. joining_url, opening, machines, survives: as of
+        `Known`.
         """
         self.name = name
         self.export_address = export_address
@@ -108,6 +111,7 @@ class Desk:
         self._roles = roles
         self._live = live
         self._drills, self._proven, self._joining_url = drills, proven, joining_url
+        self._opening = opening
         self._machines = machines
         self._survives = survives
 
@@ -164,6 +168,7 @@ class Desk:
                 entries=self._drills.entries,
                 drills=self._drills.known(),
                 joining_url=self._joining_url(),
+                opening=self._opening(),
                 machines=self._machines(),
                 survives=self._survives(),
             ),

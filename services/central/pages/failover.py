@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from services.central.join.machines import Heard
+from services.central.join.opening import CLOSED, Opening
 from services.central.pages import units
 from services.central.pages.decisions import Proof, decisions
 from services.central.pages.machines import machines_of
@@ -37,8 +38,9 @@ class Known:
 
     here: its name. written: what `ha.roles` says. proven: of each other central; None where nobody
     compares. entries: of `ha.history`, the oldest first. drills: the newest first. joining_url:
-    where a machine joins; empty while others cannot reach this one. machines: what those that join
-    or stand by said to this central. survives: what losing a machine does, in sentences.
+    where a machine joins; empty while others cannot reach this one. opening: how far it is with
+    that. machines: what those that join or stand by said to this central. survives: what losing a
+    machine does, in sentences.
     """
 
     here: str
@@ -48,6 +50,7 @@ class Known:
     entries: Sequence[Entry] = ()
     drills: Sequence[Drill] = ()
     joining_url: str = ""
+    opening: Opening = CLOSED
     machines: Sequence[Heard] = ()
     survives: Sequence[str] = ()
 
@@ -74,12 +77,25 @@ def failover_of(known: Known, now_ms: int) -> Model:
         "alarms": _alarms(known),
         "survives": list(known.survives),
         "can_drill": not _running(known.drills, now_ms),
-        "enable": "" if known.joining_url else ENABLE,
+        "enable": _enable(known),
         "joining_url": known.joining_url,
         "release": RELEASE,
         "machines": machines_of(known.machines, now_ms),
         "drills": [_drill(each, now_ms) for each in known.drills],
         "history": decisions(known.entries, proof_of(known.proven)),
+    }
+
+
+def _enable(known: Known) -> Model | None:
+    """Return how this machine is opened to others; None where it is."""
+    opening = known.opening
+    if known.joining_url and not (opening.is_under_way or opening.problem):
+        return None
+    return {
+        "command": ENABLE,
+        "by_page": opening.by_page,
+        "is_under_way": opening.is_under_way,
+        "problem": opening.problem,
     }
 
 

@@ -1,4 +1,6 @@
 // The Failover page. What changes anything is asked of the strip, in its dialog.
+const LOOPBACK = /^(localhost|127\..*|\[?::1\]?)$/;
+
 export default {
   template: `
     <div class="sf-failover">
@@ -50,8 +52,20 @@ export default {
         </header>
         <div class="sf-text">
           <template v-if="model.enable">
-            <p>Others cannot reach this machine yet. <b>Enable</b> opens its Kafka and HTTPS to them, by TLS; exporters, collectors and centrals go on. Run this here, with the name or address by which others reach this machine:</p>
-            <div class="sf-line"><code>{{ model.enable }}</code><button type="button" class="sf-button" @click="copy(model.enable)">{{ copied === model.enable ? 'Copied' : 'Copy' }}</button></div>
+            <p>Others cannot reach this machine yet. <b>Enable</b> opens its Kafka and HTTPS to them, by TLS. Kafka is restarted once, some 8 s in which collectors spool; exporters, collectors and centrals go on.</p>
+            <p v-if="model.enable.is_under_way" class="sf-opening" role="status"><progress aria-label="Opening"></progress> Opening this machine to others…</p>
+            <form v-else-if="model.enable.by_page" class="sf-enable" @submit.prevent="enable">
+              <label>Name or address by which others reach this machine <input v-model.trim="host" required maxlength="253" pattern="[A-Za-z0-9.:_\-]+" placeholder="flows.example.com" autocomplete="off" spellcheck="false"></label>
+              <button type="submit" class="sf-button sf-strong">Enable…</button>
+              <details><summary>Ports and address</summary>
+                <label>HTTPS port, and the one above <input v-model="https_port" inputmode="numeric" pattern="[0-9]*" placeholder="443, else 8443"></label>
+                <label>Kafka port, and the one above <input v-model="kafka_port" inputmode="numeric" pattern="[0-9]+" required></label>
+                <label>Listen on <input v-model.trim="bind" required pattern="[A-Za-z0-9.:_\-]+"></label>
+              </details>
+            </form>
+            <template v-else><p>Run this on the machine that was started by <code>steadflow up</code>:</p>
+              <div class="sf-line"><code>{{ model.enable.command }}</code><button type="button" class="sf-button" @click="copy(model.enable.command)">{{ copied === model.enable.command ? 'Copied' : 'Copy' }}</button></div></template>
+            <p v-if="model.enable.problem" class="sf-wrong" role="alert">{{ model.enable.problem }}</p>
             <p class="sf-quiet">Then <b>Add hot standby</b> and <b>Add collector</b> appear here: both are one line for the other machine, and both need this.</p>
           </template>
           <template v-else-if="made">
@@ -105,7 +119,10 @@ export default {
       </section>
     </div>`,
   props: { model: Object },
-  data: () => ({ made: null, invites: null, trouble: "", copied: "", all: false, more: false, first: 12, ticks: 0 }),
+  data: () => ({
+    host: LOOPBACK.test(location.hostname) ? "" : location.hostname, https_port: "", kafka_port: "19094", bind: "0.0.0.0",
+    made: null, invites: null, trouble: "", copied: "", all: false, more: false, first: 12, ticks: 0,
+  }),
   computed: {
     rows() {
       return this.model.history.filter((row) => this.all || row.is_takeover || row.stands_alone);
@@ -133,8 +150,12 @@ export default {
       void this.ticks;
       return steadflow.timeText(ms);
     },
-    ask(what, about = "") {
-      dispatchEvent(new CustomEvent("steadflow_ask", { detail: { what, about } }));
+    ask(what, about = "", body = undefined) {
+      dispatchEvent(new CustomEvent("steadflow_ask", { detail: { what, about, body } }));
+    },
+    enable() {
+      const { host, bind } = this;
+      this.ask("enable", "", { host, bind, kafka_port: Number(this.kafka_port), https_port: this.https_port ? Number(this.https_port) : null });
     },
     async copy(text) {
       await navigator.clipboard.writeText(text);

@@ -22,6 +22,10 @@ const ACTIONS = {
     title: "Run a drill", path: "/api/v1/drills", said: () => "The drill runs. Its report is listed on this page.",
     text: "This switches over for real: the other central becomes primary. Then both are compared until all is settled, which takes up to two minutes. Counting goes on everywhere.",
   },
+  enable: {
+    title: "Enable", path: "/api/v1/network", said: () => "",
+    text: "Other machines can then reach Kafka and the pages here, with TLS. Kafka is restarted once; takeovers are paused until it is back.",
+  },
   invite: {
     title: "Invite a standby", path: "/api/v1/invites", body: { joins_as: "standby", valid_s: 3600 }, said: () => "",
     text: "Makes one line that lets one machine join, once, within an hour. Whoever has it becomes part of this cluster.",
@@ -75,7 +79,7 @@ export default {
     </section>`,
   props: { model: Object },
   data: () => ({
-    gone: false, going: "", what: "", about: "", said: "", failed: false, busy: false, done: false,
+    gone: false, going: "", what: "", about: "", body: undefined, said: "", failed: false, busy: false, done: false,
     settings: location.pathname === "/failover",
   }),
   computed: {
@@ -84,7 +88,7 @@ export default {
     },
   },
   mounted() {
-    this.asked = (event) => this.begin(event.detail.what, event.detail.about);
+    this.asked = (event) => this.begin(event.detail.what, event.detail.about, event.detail.body);
     addEventListener("steadflow_ask", this.asked);
     this.timer = setInterval(() => this.look(), 500);
   },
@@ -126,8 +130,8 @@ export default {
     query() {
       return location.search;
     },
-    begin(what, about = "") {
-      Object.assign(this, { what, about, said: "", failed: false, done: false });
+    begin(what, about = "", body = undefined) {
+      Object.assign(this, { what, about, body, said: "", failed: false, done: false });
       this.$refs.dialog.showModal();
       this.$refs.confirm?.focus();
     },
@@ -139,7 +143,7 @@ export default {
       this.busy = true;
       try {
         const { path, method = "POST", body, said } = this.action;
-        const told = await steadflow.ask(path + this.about, method, body);
+        const told = await steadflow.ask(path + this.about, method, this.body || body);
         Object.assign(this, { failed: false, done: true, said: said(told) });
         dispatchEvent(new CustomEvent("steadflow_told", { detail: { what: this.what, told } }));
         if (!this.said) this.$refs.dialog.close();
