@@ -1,0 +1,161 @@
+"""The release of the commit before, replaced by this one service by service, under load."""
+
+import io
+import json
+import signal
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from shared.release import RELEASE
+from tests.faults.checker import accepted_claims, problems
+from tests.faults.recorder import recording
+from tests.faults.stand import REGISTRY, Stand, stand
+from tests.faults.system import ROOT, STEADFLOW, has_begun
+from tests.faults.watch import Watch
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]
+
+A, B, COLLECTOR = "central-a", "central-b", "collector-1"
+DEADLINE_S = 120
+SUMS = ("flows", "bytes", "packets")
+ASKED_FOR = {"start", "switchover", "handover was not answered"}
+OLD_RELEASE = "0.0.1"
+"""What the commit before is made to call itself, to see which of the two runs."""
+
+
+def release_before(folder: Path) -> Path:
+    """Return a folder with all files of the commit before HEAD."""
+    packed = subprocess.run(
+        ["git", "archive", "--format=tar", "HEAD^"], cwd=ROOT, capture_output=True, check=False
+    )
+    if packed.returncode:
+        pytest.skip(f"no commit before this one: {packed.stderr.decode().strip()}")
+    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+        archive.extractall(folder, filter="data")
+    (folder / "shared" / "release.py").write_text(f'RELEASE = "{OLD_RELEASE}"\n')
+    return folder
+
+
+def release_of(made: Stand, central: str) -> str | None:
+    """Return which release a central says it is."""
+    token = (made.folder / "token").read_text().strip()
+    headers = {"Authorization": f"Bearer {token}"}
+    try:
+        answer = made.client.get(made.url(central) + "/api/v1/node", headers=headers)
+    except httpx.HTTPError:
+        return None
+    return str(answer.json()["machine"]["release"]) if answer.is_success else None
+
+
+def start(made: Stand, name: str) -> None:
+    """Start a service as the stand's code is now, and wait until it takes part."""
+    if name == REGISTRY:
+        made.start_registry()
+        wait_until(lambda: made.get(name, "/api/v1/cluster") is not None, "it answers", DEADLINE_S)
+    elif name == COLLECTOR:
+        made.start_collector()
+        wait_until(lambda: made.get(name, "/health/ready") is not None, "it receives", DEADLINE_S)
+    else:
+        made.start_central(name, priority=100 if name == A else 110)
+        release = RELEASE if made.code == ROOT else OLD_RELEASE
+        wait_until(lambda: release_of(made, name) == release, f"{name}: {release}", DEADLINE_S)
+
+
+def switch_over(made: Stand, to: str) -> None:
+    """Make `to` the primary; on a busy machine a handover may go unanswered, and is taken back."""
+    token = (made.folder / "token").read_text().strip()
+
+    def is_done() -> bool:
+        answer = made.client.post(
+            made.url(REGISTRY) + "/switchover",
+            json={"to": to},
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=30,
+        )
+        return answer.status_code == 200
+
+    made.wait_standby(to)
+    wait_until(lambda: made.acts(to) or is_done(), f"{to} takes the role", DEADLINE_S)
+    made.wait_acts(to)
+
+
+@contextmanager
+def sending_to(made: Stand) -> Iterator["subprocess.Popen[str]"]:
+    with subprocess.Popen(
+        [*STEADFLOW, "traffic", "--to", f"127.0.0.1:{made.udp_port}", "--rate", "500",
+         "--templates", "once", "--duration", "0", "--json"],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    ) as sending:  # fmt: skip
+        try:
+            wait_until(lambda: has_begun(sending), "it sends", DEADLINE_S)
+            yield sending
+        finally:
+            sending.send_signal(signal.SIGCONT)
+            sending.terminate()
+
+
+@contextmanager
+def nothing_on_its_way(made: Stand, sending: "subprocess.Popen[str]") -> Iterator[None]:
+    """While a collector is not there, what is sent is lost, and counted as that."""
+    sending.send_signal(signal.SIGSTOP)
+    seen = -1
+
+    def is_still() -> bool:
+        nonlocal seen
+        status = made.get(COLLECTOR, "/api/v1/status") or {"workers": [{"receiver": {}}]}
+        before, seen = seen, int(status["workers"][0]["receiver"].get("datagrams", 0))
+        return seen == before
+
+    wait_until(is_still, "all that was sent is in the spool", DEADLINE_S, 0.5)
+    yield
+    sending.send_signal(signal.SIGCONT)
+
+
+def totals(made: Stand, central: str) -> dict[str, Any]:
+    answer = made.get(central, "/api/v1/totals") or {}
+    return {name: answer.get(name) for name in SUMS}
+
+
+def test_each_service_in_turn_gets_the_next_release(tmp_path: Path) -> None:
+    with stand(tmp_path) as made:
+        made.code = release_before(tmp_path / "before")
+        for name in (REGISTRY, COLLECTOR, A, B):
+            start(made, name)
+        with (
+            recording(made.broker.bootstrap_servers) as recorder,
+            sending_to(made) as sending,
+            Watch({name: made.url(name) for name in (A, B)}) as watch,
+        ):
+            made.wait_acts(A)
+            made.code = ROOT
+            for name in (B, A):
+                made.wait_standby(name)
+                made.end(name, signal.SIGTERM)
+                start(made, name)
+                switch_over(made, name)
+            made.end(REGISTRY, signal.SIGTERM)
+            start(made, REGISTRY)
+            with nothing_on_its_way(made, sending):
+                made.end(COLLECTOR, signal.SIGTERM)
+                start(made, COLLECTOR)
+
+            sending.terminate()
+            facts = json.loads(sending.communicate(timeout=60)[0])
+            sent = {name: facts[name] for name in SUMS}
+            wait_until(
+                lambda: all(totals(made, name) == sent for name in (A, B)), f"{sent}", DEADLINE_S
+            )
+            made.wait_standby(B)
+            recorder.end()
+            run = recorder.recorded(list(watch.sightings))
+    assert problems(run) == []
+    # No restart cost anybody the role.
+    assert {claim.reason for claim in accepted_claims(run.log).values()} <= ASKED_FOR
