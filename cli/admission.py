@@ -56,10 +56,17 @@ def admission_of(home: Path) -> Admission | None:
 
 
 def admit(
-    home: Path, primary: Address, name: str, hosts: list[str], *, role: str = ROLE
+    home: Path,
+    primary: Address,
+    name: str,
+    hosts: list[str],
+    *,
+    role: str = ROLE,
+    replaces: str = "",
 ) -> Admission:
     """Have the primary admit this machine as `role` by the token in its file. Blocks.
 
+    replaces: the machine that is gone, whose place it takes.
     Raises JoinRefused: then the machine is as before, and the token is kept only where trying again
     may help. Raises TlsError where nothing can be written.
     """
@@ -75,7 +82,9 @@ def admit(
         raise JoinRefused(f"{file}: {error}") from error
     made = _request(folder, name, hosts)
     try:
-        admitted = register(primary, token, name, made.request_pem, joins_as=role)
+        admitted = register(
+            primary, token, name, made.request_pem, joins_as=role, replaces=replaces
+        )
         given = admitted.given
         found = Admission(admitted.name, str(given["brokers"]), given.get("kafka"))
     except RegisterError as error:

@@ -164,7 +164,12 @@ class Steps:
         made = key_and_request(self.tls_dir, config.name, config.all_hosts)
         try:
             admitted = register(
-                self._primary, token, config.name, made.request_pem, joins_as="standby"
+                self._primary,
+                token,
+                config.name,
+                made.request_pem,
+                joins_as="standby",
+                replaces=config.replaces,
             )
         except RegisterError as error:
             if not error.is_final:

@@ -4,12 +4,16 @@ So whoever was killed in the middle goes on from there, and two that do it do no
 are worse than one (with either gone nothing is decided), so there are one or three: the second and
 the third are added one right after the other, and a pair that was left behind is completed, or
 undone where no third is there.
+
+A machine that is replaced keeps its place until the other one answers, and its vote until that one
+can vote: never do fewer vote that live. A dead voter counts against the majority, so it is taken
+out first; one that lives, last.
 """
 
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from shared.membership import REPLICAS_MAX, Copies, Facts, Member
+from shared.membership import REPLICAS_MAX, Controller, Copies, Facts, Member
 from shared.topics import FLOWS, HA_HISTORY, HA_LOG, HA_ROLES, OUTBOX, SETTINGS
 
 BEHIND_MAX: Final = 100
@@ -27,12 +31,13 @@ class Wish(NamedTuple):
     """What facts do not tell. home: number of the broker on the primary's machine, 0 for none.
 
     leaving: brokers that go. spare: brokers on machines without a central, the best leaders of
-    what a takeover needs.
+    what a takeover needs. replaced: brokers that go once another one answers, with its number.
     """
 
     home: int = 0
     leaving: frozenset[int] = frozenset()
     spare: frozenset[int] = frozenset()
+    replaced: tuple[tuple[int, int], ...] = ()
 
 
 class Move(NamedTuple):
@@ -92,7 +97,14 @@ Step = Reassign | AddVoter | RemoveVoter | SetInSyncMin | Elect | Unregister | W
 
 def owed(facts: Facts, wish: Wish = Wish()) -> Step | None:  # noqa: B008  a tuple never changes
     """Return the one next step; None when the cluster is as it should be."""
-    return next(_steps(facts, wish), None)
+    return next(_steps(facts, due(facts, wish)), None)
+
+
+def due(facts: Facts, wish: Wish) -> Wish:
+    """Return `wish` with those among the leaving whose place is taken by now."""
+    alive = {each.number for each in facts.members if each.is_alive}
+    gone = {old for old, new in wish.replaced if new in alive}
+    return wish._replace(leaving=wish.leaving | gone)
 
 
 def _steps(facts: Facts, wish: Wish) -> Iterator[Step]:
@@ -122,10 +134,13 @@ def _pair_of_voters(facts: Facts, staying: Collection[Member], wish: Wish) -> It
     voters = facts.voters
     if len(voters) != VOTERS - 1:
         return
-    third = _may_vote(facts, staying)
-    if len(staying) >= VOTERS and third and not wish.leaving.intersection(voters):
-        yield AddVoter(third[0])
-        return
+    if len(staying) >= VOTERS and not wish.leaving.intersection(voters):
+        if third := _may_vote(facts, staying):
+            yield AddVoter(third[0])
+            return
+        if _reading(facts, staying):
+            yield Wait("the third to vote reads the cluster's own log before")
+            return
     going = [number for number in voters if number in wish.leaving]
     others = [number for number in voters if number != wish.home]
     yield RemoveVoter((going or others)[-1])
@@ -145,11 +160,27 @@ def _take_from_leaving(facts: Facts, staying: Collection[Member], wish: Wish) ->
     if moves:
         is_moving = any(each.is_moving for each in facts.copies)
         yield Wait("copies move away from what leaves") if is_moving else Reassign(tuple(moves))
-    for number in sorted(wish.leaving.intersection(facts.voters)):
-        yield RemoveVoter(number)
+    yield from _pass_vote_on(facts, staying, wish)
     for member in facts.members:
         if member.number in wish.leaving and not member.is_alive:
             yield Unregister(member.number)
+
+
+def _pass_vote_on(facts: Facts, staying: Collection[Member], wish: Wish) -> Iterator[Step]:
+    going = [number for number in facts.voters if number in wish.leaving]
+    if not going:
+        return
+    alive = {each.number for each in facts.members if each.is_alive}
+    kept = [number for number in facts.voters if number not in wish.leaving and number in alive]
+    if len(staying) >= VOTERS and len(kept) < VOTERS:
+        able = _may_vote(facts, staying)
+        if len(kept) + len(able) < VOTERS:
+            yield Wait("what takes over a vote reads the cluster's own log before")
+            return
+        if alive.issuperset(going):
+            yield AddVoter(able[0])
+            return
+    yield RemoveVoter(min(going, key=lambda number: (number in alive, number)))
 
 
 def _copy(facts: Facts, staying: Collection[Member]) -> Iterator[Step]:
@@ -184,13 +215,14 @@ def _three_voters(facts: Facts, staying: Collection[Member], wish: Wish) -> Iter
         yield AddVoter(able[0])
 
 
-def _may_vote(facts: Facts, staying: Iterable[Member]) -> list[int]:
+def _reading(facts: Facts, staying: Iterable[Member]) -> list[Controller]:
+    """Return the observers that live."""
     alive = {each.number for each in staying if each.is_alive}
-    return [
-        each.number
-        for each in facts.controllers
-        if not each.is_voter and each.number in alive and each.behind <= BEHIND_MAX
-    ]
+    return [each for each in facts.controllers if not each.is_voter and each.number in alive]
+
+
+def _may_vote(facts: Facts, staying: Iterable[Member]) -> list[int]:
+    return [each.number for each in _reading(facts, staying) if each.behind <= BEHIND_MAX]
 
 
 def _raise_in_sync_min(facts: Facts, staying: Collection[Member]) -> Iterator[Step]:

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from services.central.answers import Json
@@ -17,13 +18,17 @@ from services.central.brokers.growth import (
     Unregister,
     Wait,
     Wish,
+    due,
     led_at_home,
     owed,
 )
-from services.central.brokers.survives import survives
+from services.central.brokers.survives import leaving_sentences, survives
+from services.central.roles.role import NotPrimary
+from services.central.settings import SettingsAway
 from shared.kafka import Brokers, KafkaAway, Membership, MembershipRefused, open_membership
 from shared.kafka.membership import THROTTLED
-from shared.membership import IN_SYNC_MIN, Facts
+from shared.membership import IN_SYNC_MIN, Facts, Member
+from shared.settings_events import MachineLeaves, SettingRemoved, SettingsEvent, leaving_key
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +46,18 @@ def number_of(machine: str) -> int:
     return _FIRST_JOINED + zlib.crc32(machine.encode()) % _NUMBERS
 
 
+def wishes_over(
+    leaving: Iterable[MachineLeaves], facts: Facts, centrals: Collection[str]
+) -> list[str]:
+    """Return the machines that are gone, or that came back. centrals: names of those listed."""
+    known = {each.machine for each in facts.members}
+    return [
+        each.machine
+        for each in leaving
+        if each.machine not in known or (each.had_central and each.machine in centrals)
+    ]
+
+
 class Keeper:
     """What is known of the machines, and the loop that learns it.
 
@@ -56,20 +73,28 @@ class Keeper:
         is_primary: Callable[[], bool],
         centrals: Callable[[], Collection[str]],
         copy_bytes_per_s: int,
+        leaving: Callable[[], Mapping[str, MachineLeaves]],
+        change: Callable[[SettingsEvent], Awaitable[None]],
+        now_ms: Callable[[], int],
+        connect: Callable[[Brokers], AbstractAsyncContextManager[Membership]] = open_membership,
     ) -> None:
         """brokers: as other machines reach them; None while they cannot. centrals: their names.
 
         home: number of the broker on this machine, 0 for none. copy_bytes_per_s: of each broker.
+        leaving: machines that go, as the settings say. change: writes one of these.
         """
         self._brokers = brokers
         self._home = home
         self._is_primary = is_primary
         self._centrals = centrals
         self._copy_bytes_per_s = copy_bytes_per_s
+        self._leaving = leaving
+        self._change = change
+        self._now_ms = now_ms
+        self._connect = connect
         self.facts: Facts | None = None
         self.step: Step | None = None
         self.problem = ""
-        self._leaving: set[str] = set()
 
     @property
     def wish(self) -> Wish:
@@ -77,40 +102,78 @@ class Keeper:
         names = self._centrals()
         members = () if self.facts is None else self.facts.members
         spare = {each.number for each in members if each.machine not in names}
-        leaving = {each.number for each in members if each.machine in self._leaving}
-        return Wish(self._home, frozenset(leaving), frozenset(spare - {self._home}))
+        asked = self._leaving()
+        going = {each.number: asked[each.machine] for each in members if each.machine in asked}
+        return Wish(
+            self._home,
+            frozenset(number for number, each in going.items() if not each.replaced_by),
+            frozenset(spare - {self._home}),
+            tuple(
+                (number, number_of(each.replaced_by))
+                for number, each in going.items()
+                if each.replaced_by
+            ),
+        )
 
-    def leave(self, machine: str) -> bool:
+    def has(self, machine: str) -> bool:
+        """Whether another machine of that name has a broker."""
+        return self._member(machine) is not None
+
+    def answers(self, machine: str) -> bool:
+        """Whether it has one that lives."""
+        member = self._member(machine)
+        return member is not None and member.is_alive
+
+    def votes(self, machine: str) -> bool:
+        """Whether it has one that votes, alive or dead."""
+        member = self._member(machine)
+        return member is not None and self.facts is not None and member.number in self.facts.voters
+
+    def _member(self, machine: str) -> Member | None:
+        members = () if self.facts is None else self.facts.members
+        others = (each for each in members if each.number != self._home)
+        return next((each for each in others if each.machine == machine), None)
+
+    async def leave(
+        self, machine: str, *, replaced_by: str = "", had_central: bool = False
+    ) -> bool:
         """Take copies and vote from a machine that goes, or is gone; False for one unknown.
 
-        Kept in memory only: after a takeover it is asked for again.
+        replaced_by, had_central: as of `MachineLeaves`. Raises SettingsAway, NotPrimary.
         """
-        members = () if self.facts is None else self.facts.members
-        is_known = any(each.machine == machine and each.number != self._home for each in members)
-        if is_known:
-            self._leaving.add(machine)
-        return is_known
+        if not self.has(machine):
+            return False
+        await self._change(MachineLeaves(machine, self._now_ms(), replaced_by, had_central))
+        return True
+
+    async def stay(self, machine: str) -> None:
+        """Keep a machine after all: it joins again. Raises SettingsAway, NotPrimary."""
+        if machine in self._leaving():
+            await self._change(SettingRemoved(leaving_key(machine)))
 
     async def run(self) -> None:
         """Look, and do what is owed while this central is the primary; until cancelled."""
         while True:
             try:
-                await self._turn()
+                await self.turn()
                 self.problem = ""
-            except (KafkaAway, MembershipRefused) as error:
+            except (KafkaAway, MembershipRefused, SettingsAway, NotPrimary) as error:
                 if str(error) != self.problem:
                     log.warning("machines: %s", error)
                 self.problem = str(error)
             await asyncio.sleep(QUIET_S if self.step is None else BUSY_S)
 
-    async def _turn(self) -> None:
+    async def turn(self) -> None:
+        """Look once, and do the one step that is owed. Raises what `run` passes over."""
         brokers = self._brokers()
         if brokers is None:
             self.facts = self.step = None
             return
-        async with open_membership(brokers) as membership:
+        async with self._connect(brokers) as membership:
             facts = self.facts = await membership.facts()
-            self._leaving &= {each.machine for each in facts.members}
+            if self._is_primary():
+                for machine in wishes_over(self._leaving().values(), facts, self._centrals()):
+                    await self.stay(machine)
             step = owed(facts, self.wish)
             if step != self.step and step is not None:
                 log.info("machines: owed %s", _said(step))
@@ -148,7 +211,6 @@ class Keeper:
         facts = self.facts
         if facts is None:
             return None
-        self._leaving.discard(machine)
         voting = [each for each in facts.members if each.number in facts.voters]
         controllers = (each._replace(port=each.controller_port).address for each in voting)
         return {
@@ -158,8 +220,12 @@ class Keeper:
         }
 
     def sentences(self) -> list[str]:
-        """Return what losing a machine does; nothing while that is not known."""
-        return [] if self.facts is None else survives(self.facts, self.wish)
+        """Return what losing a machine does, and who goes; nothing while that is not known."""
+        if self.facts is None:
+            return []
+        return survives(self.facts, self.wish) + leaving_sentences(
+            self._leaving().values(), self.facts, due(self.facts, self.wish)
+        )
 
     def shown(self) -> Json:
         """Return it for people."""
