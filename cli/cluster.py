@@ -52,13 +52,16 @@ def _brokers(client: ClusterClient) -> Json:
     try:
         return client.brokers()
     except ClusterError:
-        return {"machines": [], "survives": [], "owed": None, "problem": ""}
+        return {"machines": [], "survives": [], "owed": None, "problem": "", "risks": []}
 
 
 def broker_notes(brokers: Mapping[str, Any]) -> list[str]:
     """Return where the log is, what losing a machine does, and what is owed to it."""
+    # An older central knows of no risks.
+    risks = [f"your Kafka: {each}" for each in brokers.get("risks", ())]
     if not brokers["machines"]:
-        return []
+        away = [f"Kafka's machines: {brokers['problem']}"] if brokers["problem"] else []
+        return risks + away
     lines = []
     for each in brokers["machines"]:
         vote = "votes" if each["votes"] else "does not vote"

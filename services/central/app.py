@@ -331,6 +331,7 @@ def open_central(
 
     keeper = Keeper(
         brokers=kept_brokers,
+        own=brokers if config.broker_number == 0 else None,
         home=config.broker_number,
         is_primary=lambda: roles.role.is_primary,
         centrals=lambda: {member.node for member in roles.role.state.members.values()},

@@ -55,7 +55,7 @@ class Membership:
             Member(number, rack or f"broker {number}", host, port, not is_fenced)
             for number, host, port, rack, is_fenced, _tags in sorted(cluster.brokers)
         )
-        copies = tuple(await self._copies())
+        copies = tuple(await self.copies())
         return Facts(
             cluster.cluster_id,
             members,
@@ -77,7 +77,8 @@ class Membership:
             for number, directory, at, _fetched, _caught_up, _tags in sorted(group)
         ]
 
-    async def _copies(self) -> list[Copies]:
+    async def copies(self) -> list[Copies]:
+        """Return every partition of every topic, Kafka's own too. Raises MembershipRefused."""
         metadata = await self._ask(MetadataRequest())
         found = []
         for topic in sorted(metadata.found(), key=lambda each: str(each.name)):
@@ -88,14 +89,21 @@ class Membership:
         return found
 
     async def _in_sync_min(self, topics: Sequence[str]) -> dict[str, int]:
+        found = await self.topic_settings(topics, [IN_SYNC_MIN])
+        return {topic: int(settings[IN_SYNC_MIN]) for topic, settings in found.items()}
+
+    async def topic_settings(
+        self, topics: Sequence[str], names: Sequence[str]
+    ) -> dict[str, dict[str, str]]:
+        """Return those settings of topics, in Kafka's own names. Raises MembershipRefused."""
         if not topics:
             return {}
-        asked = [(TOPIC, topic, [IN_SYNC_MIN]) for topic in topics]
+        asked = [(TOPIC, topic, list(names)) for topic in topics]
         answer = await self._ask(DescribeConfigsRequest(resources=asked))
-        found: dict[str, int] = {}
+        found: dict[str, dict[str, str]] = {}
         for code, text, _kind, topic, entries in answer.resources:
             _raise_for(code, text)
-            found[topic] = next(int(entry[1]) for entry in entries if entry[0] == IN_SYNC_MIN)
+            found[topic] = {entry[0]: entry[1] for entry in entries}
         return found
 
     async def add_voter(self, cluster_id: str, controller: Controller, member: Member) -> None:

@@ -22,6 +22,7 @@ from services.central.brokers.growth import (
     led_at_home,
     owed,
 )
+from services.central.brokers.outside import ASKED, OURS, risks
 from services.central.brokers.survives import leaving_sentences, survives
 from services.central.roles.role import NotPrimary
 from services.central.settings import SettingsAway
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 BUSY_S: Final = 1.0
 QUIET_S: Final = 5.0
+OUTSIDE_S: Final = 60.0
 _NUMBERS: Final = 1_000_000
 _FIRST_JOINED: Final = 2
 
@@ -62,13 +64,15 @@ class Keeper:
     """What is known of the machines, and the loop that learns it.
 
     facts: as last seen; None before, and while no other machine can reach this one. step: what is
-    owed next. problem: why it could not be read or done; empty when it could.
+    owed next. problem: why it could not be read or done; empty when it could. risks: of a Kafka of
+    the user's own.
     """
 
     def __init__(
         self,
         *,
         brokers: Callable[[], Brokers | None],
+        own: Brokers | None = None,
         home: int,
         is_primary: Callable[[], bool],
         centrals: Callable[[], Collection[str]],
@@ -80,10 +84,12 @@ class Keeper:
     ) -> None:
         """brokers: as other machines reach them; None while they cannot. centrals: their names.
 
+        own: a Kafka of the user's own, which is only looked at; None where steadflow runs it.
         home: number of the broker on this machine, 0 for none. copy_bytes_per_s: of each broker.
         leaving: machines that go, as the settings say. change: writes one of these.
         """
         self._brokers = brokers
+        self._own = own
         self._home = home
         self._is_primary = is_primary
         self._centrals = centrals
@@ -95,6 +101,7 @@ class Keeper:
         self.facts: Facts | None = None
         self.step: Step | None = None
         self.problem = ""
+        self.risks: list[str] = []
 
     @property
     def wish(self) -> Wish:
@@ -161,10 +168,19 @@ class Keeper:
                 if str(error) != self.problem:
                     log.warning("machines: %s", error)
                 self.problem = str(error)
-            await asyncio.sleep(QUIET_S if self.step is None else BUSY_S)
+            await asyncio.sleep(self._pause_s)
+
+    @property
+    def _pause_s(self) -> float:
+        if self._own is not None and not self.problem:
+            return OUTSIDE_S
+        return QUIET_S if self.step is None else BUSY_S
 
     async def turn(self) -> None:
         """Look once, and do the one step that is owed. Raises what `run` passes over."""
+        if self._own is not None:
+            await self._look_at(self._own)
+            return
         brokers = self._brokers()
         if brokers is None:
             self.facts = self.step = None
@@ -180,6 +196,16 @@ class Keeper:
             self.step = step
             if step is not None and self._is_primary():
                 await self._do(membership, facts, step)
+
+    async def _look_at(self, own: Brokers) -> None:
+        async with self._connect(own) as membership:
+            copies = [each for each in await membership.copies() if each.topic in OURS]
+            topics = sorted({each.topic for each in copies})
+            found = risks(copies, await membership.topic_settings(topics, ASKED))
+        for line in found:
+            if line not in self.risks:
+                log.warning("kafka: %s", line)
+        self.risks = found
 
     async def _do(self, membership: Membership, facts: Facts, step: Step) -> None:
         controllers = {each.number: each for each in facts.controllers}
@@ -220,9 +246,12 @@ class Keeper:
         }
 
     def sentences(self) -> list[str]:
-        """Return what losing a machine does, and who goes; nothing while that is not known."""
+        """Return what losing a machine does and who goes, or what is risky about a Kafka outside.
+
+        Nothing while that is not known.
+        """
         if self.facts is None:
-            return []
+            return list(self.risks)
         return survives(self.facts, self.wish) + leaving_sentences(
             self._leaving().values(), self.facts, due(self.facts, self.wish)
         )
@@ -231,7 +260,10 @@ class Keeper:
         """Return it for people."""
         facts = self.facts
         if facts is None:
-            return {"machines": [], "owed": None, "problem": self.problem, "survives": []}
+            return {
+                "machines": [], "owed": None, "problem": self.problem, "survives": [],
+                "risks": self.risks,
+            }  # fmt: skip
         led = led_at_home(facts, self._home) if self._is_primary() else []
         return {
             "machines": [
@@ -254,6 +286,7 @@ class Keeper:
             "problem": self.problem,
             "led_on_the_primarys_machine": led,
             "survives": self.sentences(),
+            "risks": [],
         }
 
 
