@@ -23,7 +23,8 @@ from services.central.api import Sources, report_router, state_router
 from services.central.applier import Applier
 from services.central.body_limit import BodyLimit
 from services.central.brokers.api import brokers_router
-from services.central.brokers.keeper import Keeper
+from services.central.brokers.keeper import BrokerLimits, Keeper
+from services.central.brokers.metrics import BrokerDisks
 from services.central.collectors.api import collectors_router
 from services.central.collectors.collectors_log import CollectorsLog
 from services.central.config import CentralConfig
@@ -331,15 +332,19 @@ def open_central(
 
     keeper = Keeper(
         brokers=kept_brokers,
-        own=brokers if config.broker_number == 0 else None,
+        local=brokers,
         home=config.broker_number,
         is_primary=lambda: roles.role.is_primary,
         centrals=lambda: {member.node for member in roles.role.state.members.values()},
-        copy_bytes_per_s=config.copy_bytes_per_s,
+        limits=BrokerLimits(
+            config.copy_bytes_per_s, config.read_bytes_per_s, config.flows_log_bytes
+        ),
+        note_disks=lambda text: health.note("kafka's disks", text),
         leaving=tables.leaving,
         change=settings.change,
         now_ms=now_ms,
     )
+    metrics.registry.register(BrokerDisks(PREFIX, lambda: keeper.disks))
     machines = Machines(now_ms)
 
     def forget(node: str) -> None:

@@ -7,6 +7,7 @@ from services.central.brokers.growth import (
     APART,
     AddVoter,
     Elect,
+    KeepBytes,
     Move,
     Reassign,
     RemoveVoter,
@@ -15,8 +16,8 @@ from services.central.brokers.growth import (
     Unregister,
     Wait,
 )
-from shared.kafka import Brokers, Membership
-from shared.membership import IN_SYNC_MIN, Controller, Copies, Facts, Member
+from shared.kafka import Brokers, KafkaAway, Membership
+from shared.membership import BYTES_KEPT, IN_SYNC_MIN, Controller, Copies, Disk, Facts, Member
 
 TOPICS = ("flows", *APART)
 
@@ -78,7 +79,7 @@ def apply(facts: Facts, step: Step) -> Facts:
             )
         case Unregister(number):
             return without(facts, number)
-        case Wait():
+        case KeepBytes() | Wait():
             return facts
 
 
@@ -106,11 +107,17 @@ def dead(facts: Facts, number: int) -> Facts:
 
 
 class MemoryMachines(Membership):
-    """What a `Keeper` connects to. facts_now: the cluster as it is; done: the steps it did."""
+    """What a `Keeper` connects to. facts_now: the cluster as it is; done: the steps it did.
 
-    def __init__(self, facts: Facts) -> None:
+    disks: by broker. set: of topics, in Kafka's own names. read_bytes_per_s: of each client.
+    """
+
+    def __init__(self, facts: Facts, disks: Mapping[int, Disk] | None = None) -> None:
         self.facts_now = facts
         self.done: list[Step] = []
+        self.disks = dict(disks or {})
+        self.set: dict[str, str] = {}
+        self.read_bytes_per_s = 0
 
     @contextlib.asynccontextmanager
     async def connect(self, _brokers: Brokers) -> AsyncIterator[Membership]:
@@ -122,6 +129,14 @@ class MemoryMachines(Membership):
 
     async def facts(self) -> Facts:
         return self.facts_now
+
+    async def disk(self, number: int) -> Disk:
+        if number not in self.disks:
+            raise KafkaAway(f"broker {number} does not tell")
+        return self.disks[number]
+
+    async def limit_readers(self, bytes_per_s: int) -> None:
+        self.read_bytes_per_s = bytes_per_s
 
     async def add_voter(self, cluster_id: str, controller: Controller, member: Member) -> None:
         self._do(AddVoter(controller.number))
@@ -143,3 +158,8 @@ class MemoryMachines(Membership):
     async def set_topics(self, topics: Iterable[str], settings: Mapping[str, str]) -> None:
         if IN_SYNC_MIN in settings:
             self._do(SetInSyncMin(tuple(topics), int(settings[IN_SYNC_MIN])))
+        else:
+            self.set |= settings
+        if BYTES_KEPT in settings:
+            kept = dict.fromkeys(topics, int(settings[BYTES_KEPT]))
+            self.facts_now = self.facts_now._replace(bytes_kept=kept)

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from fastapi import Request
 
-from services.central.brokers.keeper import Keeper
+from services.central.brokers.keeper import BrokerLimits, Keeper
 from services.central.config import CentralConfig
 from services.central.join.api import Joining
 from services.central.join.invites import JoinsAs
 from services.central.join.machine import joining_of
+from shared.kafka import Brokers
 from shared.membership import Controller, Facts, Member
 from shared.network import Network, write_network
 from shared.settings_events import SettingsEvent
@@ -33,10 +34,11 @@ def own_keeper(facts: Facts | None = None) -> Keeper:
 
     keeper = Keeper(
         brokers=lambda: None,
+        local=Brokers("unused:1"),
         home=1,
         is_primary=lambda: True,
         centrals=lambda: (),
-        copy_bytes_per_s=1,
+        limits=BrokerLimits(1, 2),
         leaving=dict,
         change=change,
         now_ms=lambda: 0,

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from services.central.brokers.keeper import Keeper
+from services.central.brokers.keeper import BrokerLimits, Keeper
 from services.central.brokers.outside import OURS, TRANSACTIONS, risks
 from shared.kafka import Brokers
 from shared.membership import Copies
@@ -93,11 +93,11 @@ async def test_it_is_looked_at_and_left_alone() -> None:
     machines = OutsideMachines(cluster(1))
     keeper = Keeper(
         brokers=lambda: None,
-        own=Brokers("unused:1"),
+        local=Brokers("unused:1"),
         home=0,
         is_primary=lambda: True,
         centrals=lambda: (),
-        copy_bytes_per_s=1,
+        limits=BrokerLimits(1, 2),
         leaving=dict,
         change=change,
         now_ms=lambda: 0,

@@ -1,11 +1,11 @@
 """Whoever keeps Kafka's machines goes on where another one left off."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
 from services.central.brokers.growth import Wait
-from services.central.brokers.keeper import Keeper, number_of, wishes_over
+from services.central.brokers.keeper import BrokerLimits, Keeper, number_of, wishes_over
 from shared.kafka import Brokers
 from shared.membership import Facts
 from shared.settings_events import MachineLeaves, SettingRemoved, SettingsEvent, key_of
@@ -37,14 +37,19 @@ def keeper(
     *,
     home: int = 1,
     is_primary: bool = True,
+    is_reached: bool = True,
     centrals: tuple[str, ...] = (),
+    limits: BrokerLimits = BrokerLimits(1, 2),  # noqa: B008  a tuple never changes
+    noted: Callable[[str | None], None] = lambda text: None,
 ) -> Keeper:
     return Keeper(
-        brokers=lambda: Brokers("unused:1"),
+        brokers=lambda: Brokers("unused:1") if is_reached else None,
+        local=Brokers("unused:1"),
         home=home,
         is_primary=lambda: is_primary,
         centrals=lambda: centrals,
-        copy_bytes_per_s=1,
+        limits=limits,
+        note_disks=noted,
         leaving=settings.leaving,
         change=settings.change,
         now_ms=lambda: 5,

@@ -19,6 +19,8 @@ from shared.topics import FLOWS, HA_HISTORY, HA_LOG, HA_ROLES, OUTBOX, SETTINGS
 BEHIND_MAX: Final = 100
 """An observer of the metadata log that lacks more is not yet let vote."""
 VOTERS: Final = 3
+NO_LIMIT: Final = -1
+"""Of bytes."""
 APART: Final = (HA_LOG.name, "__transaction_state")
 """Topics that shall not be led on the primary's machine: without them nobody can be chosen."""
 READ_TO_TAKE_OVER: Final = tuple(
@@ -32,12 +34,14 @@ class Wish(NamedTuple):
 
     leaving: brokers that go. spare: brokers on machines without a central, the best leaders of
     what a takeover needs. replaced: brokers that go once another one answers, with its number.
+    flows_bytes: most that a broker keeps of `flows`, 0 for no limit; None leaves that as it is.
     """
 
     home: int = 0
     leaving: frozenset[int] = frozenset()
     spare: frozenset[int] = frozenset()
     replaced: tuple[tuple[int, int], ...] = ()
+    flows_bytes: int | None = None
 
 
 class Move(NamedTuple):
@@ -74,6 +78,12 @@ class SetInSyncMin(NamedTuple):
     value: int
 
 
+class KeepBytes(NamedTuple):
+    """So many bytes of each partition of `flows` are kept at most; -1 for no limit."""
+
+    value: int
+
+
 class Elect(NamedTuple):
     """Have the preferred replicas lead."""
 
@@ -92,7 +102,7 @@ class Wait(NamedTuple):
     why: str
 
 
-Step = Reassign | AddVoter | RemoveVoter | SetInSyncMin | Elect | Unregister | Wait
+Step = Reassign | AddVoter | RemoveVoter | SetInSyncMin | KeepBytes | Elect | Unregister | Wait
 
 
 def owed(facts: Facts, wish: Wish = Wish()) -> Step | None:  # noqa: B008  a tuple never changes
@@ -113,6 +123,7 @@ def _steps(facts: Facts, wish: Wish) -> Iterator[Step]:
         yield Wait("no broker would stay")
         return
     yield from _lower_in_sync_min(facts, staying)
+    yield from keep_bytes(facts, wish)
     yield from _pair_of_voters(facts, staying, wish)
     yield from _take_from_leaving(facts, staying, wish)
     yield from _copy(facts, staying)
@@ -128,6 +139,17 @@ def _lower_in_sync_min(facts: Facts, staying: Collection[Member]) -> Iterator[St
         topics = tuple(sorted(name for name, count in facts.in_sync_min.items() if count > 1))
         if topics:
             yield SetInSyncMin(topics, 1)
+
+
+def keep_bytes(facts: Facts, wish: Wish) -> Iterator[Step]:
+    """Yield what makes Kafka keep so much of `flows` as is wished."""
+    partitions = sum(each.topic == FLOWS.name for each in facts.copies)
+    kept = facts.bytes_kept.get(FLOWS.name)
+    if wish.flows_bytes is None or kept is None or not partitions:
+        return
+    wanted = wish.flows_bytes // partitions if wish.flows_bytes else NO_LIMIT
+    if kept != wanted:
+        yield KeepBytes(wanted)
 
 
 def _pair_of_voters(facts: Facts, staying: Collection[Member], wish: Wish) -> Iterator[Step]:
