@@ -100,13 +100,6 @@ def admit(
     return found
 
 
-def note_brokers(home: Path, admission: Admission, brokers: str) -> Admission:
-    """Keep other addresses of the brokers for the next start. Raises TlsError."""
-    moved = admission._replace(brokers=brokers)
-    write_whole(home / "given.json", json.dumps(moved._asdict()).encode(), mode=OWNER_ONLY)
-    return moved
-
-
 def _request(folder: Path, name: str, hosts: list[str]) -> KeyAndRequest:
     """Return the request of before, unless it was for another name."""
     made = key_and_request(folder, name, hosts)
