@@ -22,7 +22,7 @@ from services.central.proof.ledger import Proven
 from services.central.too_old import MARK, TooOld, too_old
 from shared.health import Health
 from shared.invite_token import InviteToken, hash_secret
-from shared.kafka import PartitionFacts
+from shared.kafka import KafkaAway, PartitionFacts
 from shared.settings_events import Invite, SettingRemoved, SettingsEvent, invite_key
 from tests.central.stream_messages import a_stream, cut, log_of
 from tests.central.test_apply import Machine
@@ -55,6 +55,7 @@ class Central:
     forgotten: list[str] = field(default_factory=list)
     brokers: dict[str, bool] = field(default_factory=dict)
     left: list[tuple[str, str]] = field(default_factory=list)
+    is_away: bool = False
     now_ms: int = NOW_MS
 
     def __post_init__(self) -> None:
@@ -63,6 +64,10 @@ class Central:
     async def change(self, event: SettingsEvent) -> None:
         assert isinstance(event, SettingRemoved)
         self.removed.append(event.key)
+
+    async def look(self) -> None:
+        if self.is_away:
+            raise KafkaAway("no broker answers")
 
     def has(self, machine: str) -> bool:
         return machine in self.brokers
@@ -276,6 +281,17 @@ async def test_who_is_heard_or_unknown_is_not_replaced(gone: str, newcomer: str,
 
     assert (refused.value.status_code, why in refused.value.detail) == (409, True)
     assert (central.left, central.removed, central.listed) == ([], [], {"central-c"})
+
+
+async def test_where_kafka_is_away_nobody_is_taken_for_dead() -> None:
+    central = Central(brokers={"central-c": False}, is_away=True)
+
+    with pytest.raises(HTTPException) as refused:
+        await central.leaving.replace(ASKED, "central-c", "central-d")
+
+    # Worth another try: the token is kept.
+    assert refused.value.status_code == 503
+    assert (central.left, central.listed) == ([], {"central-c"})
 
 
 def shown(report: Json, *, late_ms: int = 0) -> Json:

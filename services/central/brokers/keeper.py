@@ -133,6 +133,13 @@ class Keeper:
             self._limits.flows_bytes,
         )
 
+    async def look(self) -> None:
+        """See anew who is there. Raises KafkaAway, MembershipRefused."""
+        brokers = self._brokers()
+        if brokers is not None:
+            async with self._connect(brokers) as membership:
+                self.facts = await membership.facts()
+
     def has(self, machine: str) -> bool:
         """Whether another machine of that name has a broker."""
         return self._member(machine) is not None

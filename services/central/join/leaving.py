@@ -11,6 +11,7 @@ from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 
 from services.central.answers import Json
+from shared.kafka import KafkaAway, MembershipRefused
 from shared.settings_events import Invite, SettingRemoved, SettingsEvent, invite_key
 
 _POLL_S: Final = 0.02
@@ -19,6 +20,10 @@ _POLLS: Final = 500
 
 class Brokers(Protocol):
     """What is asked of the machines of Kafka."""
+
+    async def look(self) -> None:
+        """See anew who is there. Raises KafkaAway, MembershipRefused."""
+        ...
 
     def has(self, machine: str) -> bool:
         """Whether another machine of that name has a broker."""
@@ -72,6 +77,11 @@ class Leaving:
 
     async def replace(self, request: Request, gone: str, newcomer: str) -> None:
         """Forget `gone`, whose place `newcomer` takes. Raises HTTPException where it may not."""
+        try:
+            await self.brokers.look()
+        except (KafkaAway, MembershipRefused) as error:
+            why = f"whether {gone} is gone cannot be seen now: {error}"
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, why) from error
         if gone == newcomer:
             why = f"{gone} cannot take its own place: give this machine another --name"
         elif self.brokers.answers(gone):
