@@ -61,7 +61,7 @@ def broker_notes(brokers: Mapping[str, Any]) -> list[str]:
     risks = [f"your Kafka: {each}" for each in brokers.get("risks", ())]
     if not brokers["machines"]:
         away = [f"Kafka's machines: {brokers['problem']}"] if brokers["problem"] else []
-        return risks + away
+        return risks + away + list(brokers["survives"])
     lines = []
     for each in brokers["machines"]:
         vote = "votes" if each["votes"] else "does not vote"

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from cli.terminal import fail
+
 Replace = Annotated[
     str,
     typer.Option(
@@ -19,8 +21,11 @@ def confirm(replaces: str, *, yes: bool, token: str) -> None:
 
     Only beside a token: what the command becomes without it, and is run again as, was asked.
     """
-    if replaces and token and not yes:
-        typer.confirm(
-            f"{replaces} loses its copy of the log, its vote and its place, for ever; go on?",
-            abort=True,
-        )
+    if not replaces or not token or yes:
+        return
+    if token == "-":
+        fail("--replace asks, and standard input holds the token: add --yes")
+    typer.confirm(
+        f"{replaces} loses its copy of the log, its vote and its place, for ever; go on?",
+        abort=True,
+    )
