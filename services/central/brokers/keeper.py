@@ -212,7 +212,6 @@ class Keeper:
             if is_copying or self._turns % DISKS_EVERY_TURNS == 1:
                 await self._look_at_disks(membership, facts)
             if self._is_primary():
-                await self._limit_readers(membership)
                 for machine in wishes_over(self._leaving().values(), facts, self._centrals()):
                     await self.stay(machine)
             step = owed(facts, self.wish)
@@ -221,6 +220,7 @@ class Keeper:
             self.step = step
             if step is not None and self._is_primary():
                 await do(step, membership, facts, self._limits.copy_bytes_per_s)
+            await self._limit_readers(membership)
 
     async def _look_at_disks(self, membership: Membership, facts: Facts) -> None:
         found: dict[int, Disk] = {}
@@ -242,7 +242,7 @@ class Keeper:
 
     async def _limit_readers(self, membership: Membership) -> None:
         """Once is enough: the cluster keeps it."""
-        if not self._has_limited:
+        if self._is_primary() and not self._has_limited:
             await membership.limit_readers(self._limits.read_bytes_per_s)
             self._has_limited = True
 
@@ -252,9 +252,9 @@ class Keeper:
             facts = await membership.facts()
             await self._look_at_disks(membership, facts)
             if self._is_primary():
-                await self._limit_readers(membership)
                 for step in keep_bytes(facts, self.wish):
                     await do(step, membership, facts, self._limits.copy_bytes_per_s)
+            await self._limit_readers(membership)
 
     async def _look_outside(self) -> None:
         async with self._connect(self._local) as membership:
