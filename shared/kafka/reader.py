@@ -122,7 +122,12 @@ class Reader:
         KafkaAway after some quiet seconds when no broker answers; fetch again later.
         """
         if self._inner is None:
-            await self._reconnect(0.0)
+            try:
+                await self._reconnect(0.0)
+            except KafkaAway:
+                # Whoever fetches again at once shall not try without a pause.
+                await asyncio.sleep(timeout_ms / 1000)
+                raise
         assert self._inner is not None
         try:
             found = await self._inner.getmany(timeout_ms=timeout_ms, max_records=records_max)
