@@ -56,10 +56,17 @@ def admission_of(home: Path) -> Admission | None:
 
 
 def admit(
-    home: Path, primary: Address, name: str, hosts: list[str], *, role: str = ROLE
+    home: Path,
+    primary: Address,
+    name: str,
+    hosts: list[str],
+    *,
+    role: str = ROLE,
+    replaces: str = "",
 ) -> Admission:
     """Have the primary admit this machine as `role` by the token in its file. Blocks.
 
+    replaces: the machine that is gone, whose place it takes.
     Raises JoinRefused: then the machine is as before, and the token is kept only where trying again
     may help. Raises TlsError where nothing can be written.
     """
@@ -75,7 +82,9 @@ def admit(
         raise JoinRefused(f"{file}: {error}") from error
     made = _request(folder, name, hosts)
     try:
-        admitted = register(primary, token, name, made.request_pem, joins_as=role)
+        admitted = register(
+            primary, token, name, made.request_pem, joins_as=role, replaces=replaces
+        )
         given = admitted.given
         found = Admission(admitted.name, str(given["brokers"]), given.get("kafka"))
     except RegisterError as error:
@@ -89,13 +98,6 @@ def admit(
     keep(folder, made, admitted)
     file.unlink()
     return found
-
-
-def note_brokers(home: Path, admission: Admission, brokers: str) -> Admission:
-    """Keep other addresses of the brokers for the next start. Raises TlsError."""
-    moved = admission._replace(brokers=brokers)
-    write_whole(home / "given.json", json.dumps(moved._asdict()).encode(), mode=OWNER_ONLY)
-    return moved
 
 
 def _request(folder: Path, name: str, hosts: list[str]) -> KeyAndRequest:

@@ -15,7 +15,7 @@ from cli import running
 from cli.cluster_client import ClusterClient, ClusterError, Json, urls_of
 from cli.home import default_home
 from cli.status import NOTHING_RUNS
-from cli.terminal import fail
+from cli.terminal import fail, format_bytes
 from shared.roles.history import Entry, problems
 from shared.token import TokenError, read_token
 
@@ -52,13 +52,16 @@ def _brokers(client: ClusterClient) -> Json:
     try:
         return client.brokers()
     except ClusterError:
-        return {"machines": [], "survives": [], "owed": None, "problem": ""}
+        return {"machines": [], "survives": [], "owed": None, "problem": "", "risks": []}
 
 
 def broker_notes(brokers: Mapping[str, Any]) -> list[str]:
     """Return where the log is, what losing a machine does, and what is owed to it."""
+    # An older central knows of no risks.
+    risks = [f"your Kafka: {each}" for each in brokers.get("risks", ())]
     if not brokers["machines"]:
-        return []
+        away = [f"Kafka's machines: {brokers['problem']}"] if brokers["problem"] else []
+        return risks + away + list(brokers["survives"])
     lines = []
     for each in brokers["machines"]:
         vote = "votes" if each["votes"] else "does not vote"
@@ -66,12 +69,19 @@ def broker_notes(brokers: Mapping[str, Any]) -> list[str]:
         led = ", ".join(name for name in each["leads"] if name in _TOLD)
         leads = f", leads {led}" if led else ""
         copies = f"{each['in_sync']} of {brokers['partitions']} partitions"
-        lines.append(f"log: {each['machine']} has {copies}, {vote}{leads}{state}")
+        lines.append(f"log: {each['machine']} has {copies}{_disk(each)}, {vote}{leads}{state}")
     if brokers["owed"]:
         lines.append(f"next: {brokers['owed']}")
     if brokers["problem"]:
         lines.append(f"not done: {brokers['problem']}")
     return lines + list(brokers["survives"])
+
+
+def _disk(machine: Mapping[str, Any]) -> str:
+    held, free = machine.get("log_bytes"), machine.get("disk_free_bytes")
+    if held is None or free is None:
+        return ""
+    return f" ({format_bytes(held)}, {format_bytes(free)} free)"
 
 
 def switchover(

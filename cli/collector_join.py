@@ -1,7 +1,6 @@
 """`steadflow collector join`: makes this machine a collector, and keeps it one while it runs."""
 
 import asyncio
-import contextlib
 import logging
 import os
 from dataclasses import replace
@@ -14,29 +13,27 @@ import typer
 from cli import running
 from cli.admission import (
     ROLE,
-    Admission,
     JoinRefused,
     admission_of,
     admit,
     default_name,
-    note_brokers,
     own_hosts,
     tls_dir,
 )
 from cli.home import default_home
 from cli.joined_collector import HOST, CollectorPlan, all_addresses, joined_child, reasons_of
+from cli.known_brokers import follow, with_known
 from cli.ports import PortTaken, check_port, free_port, free_udp_port
 from cli.staying import stays_here, until_stopped
 from cli.supervise import StartError, Supervisor
 from cli.system import check_settings, url
 from cli.terminal import fail
 from shared.invite_token import InviteTokenError
-from shared.kafka import Brokers, KafkaAway, broker_addresses
+from shared.kafka import Brokers
 from shared.register import Address, parse_primary
 from shared.tls import TlsError, TlsFiles
 
 POLL_S = 0.3
-BROKERS_EVERY_S = 60.0
 KAFKA_PATIENCE_S = 10.0
 """Until then Kafka mostly answered; a collector without it works, and this is only what is said."""
 
@@ -113,7 +110,7 @@ def _plan(
         check_settings([joined_child(plan, with_tls=False)])
         before = admit(home, primary, wanted, own_hosts())
         _say(f"{before.name} was admitted by {primary.url}")
-    plan = replace(plan, name=before.name, brokers=before.brokers)
+    plan = replace(plan, name=before.name, brokers=with_known(home, before.brokers))
     check_settings([joined_child(plan)])
     return plan
 
@@ -131,23 +128,8 @@ async def _collect(plan: CollectorPlan, supervisor: Supervisor, notes: "_Notes")
         _say(f"  it spools meanwhile: {why}; does {plan.brokers} let this machine in?")
     notes.ready = True
     notes.write(supervisor)
-    await _follow_brokers(plan)
-
-
-async def _follow_brokers(plan: CollectorPlan) -> None:
-    """Note where the brokers are, again and again: those of the invite may be gone one day.
-
-    The collector itself learns of others by itself while it runs; its next start does not.
-    """
-    admission = Admission(plan.name, plan.brokers)
-    tls = TlsFiles.in_directory(tls_dir(plan.home))
-    while True:
-        with contextlib.suppress(KafkaAway):
-            found = await broker_addresses(Brokers(admission.brokers, tls), patience_s=0.0)
-            if found and (servers := ",".join(found)) != admission.brokers:
-                admission = note_brokers(plan.home, admission, servers)
-                _say(f"brokers: {servers}")
-        await asyncio.sleep(BROKERS_EVERY_S)
+    # The collector itself learns of other brokers while it runs; its next start does not.
+    await follow(plan.home, Brokers(plan.brokers, TlsFiles.in_directory(tls_dir(plan.home))))
 
 
 async def _why_not_ready(plan: CollectorPlan) -> str:

@@ -10,9 +10,11 @@ import httpx
 import typer
 
 from cli import running
+from cli.broker_settings import FIRST_NUMBER
 from cli.client import AskError, choose_central
 from cli.cluster_client import ClusterClient, ClusterError, urls_of
 from cli.home import default_home
+from cli.known_brokers import with_known
 from cli.network import network_file
 from cli.terminal import fail
 from shared.network import Network, NetworkError, read_network
@@ -36,6 +38,7 @@ def disable(
         if network is None:
             typer.echo("other machines cannot reach this one already")
             return
+        _refuse_while_others_vote(folder)
         if not force:
             _refuse_while_joined(folder)
         network_file(folder).unlink()
@@ -48,6 +51,32 @@ def disable(
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename or folder}: {error.strerror or error}")
+
+
+def _refuse_while_others_vote(home: Path) -> None:
+    """End the command, forced or not, where Kafka here could decide nothing alone."""
+    try:
+        with ClusterClient(urls_of(home)) as cluster:
+            names = others_voting(cluster.brokers()["machines"])
+    except ClusterError:
+        if len(list(filter(None, with_known(home, "").split(",")))) > 1:
+            fail(
+                "Kafka ran on other machines too: start it here, and see `steadflow cluster` for "
+                "which have to leave first"
+            )
+        return
+    if names:
+        fail(
+            f"{' and '.join(names)} vote on what Kafka decides, and without them nothing could be "
+            "decided here: `steadflow standby leave` or `standby remove NAME`, and `witness remove "
+            "NAME`, first; --force does not help"
+        )
+
+
+def others_voting(machines: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the machines beside this one that vote. machines: as the API lists them."""
+    others = (each for each in machines if each["number"] != FIRST_NUMBER)
+    return sorted(str(each["machine"]) for each in others if each["votes"])
 
 
 def _refuse_while_joined(home: Path) -> None:

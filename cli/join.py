@@ -23,6 +23,7 @@ from cli.join_shown import Change, Notes, Shown, wanted
 from cli.joined_broker import KAFKA_PORT, prepared_child, services_brokers
 from cli.known_brokers import follow, with_known
 from cli.ports import PortTaken, check_port, free_port
+from cli.replacing import Replace, Yes, confirm
 from cli.standby_children import (
     StandbyPlan,
     agent_child,
@@ -74,12 +75,15 @@ def join(
         bool,
         typer.Option(help="Copy anew by itself when it was away longer than Kafka keeps messages."),
     ] = True,
+    replace: Replace = "",
+    yes: Yes = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return when it is proven.")] = False,
 ) -> None:
     """Make this machine a hot standby of the primary; interrupted, run it again: it goes on."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     folder = (home or default_home()).absolute()
     hosts = tuple(host or [socket.getfqdn()])
+    confirm(replace, yes=yes, token=token)
     try:
         if token:
             keep_token(folder, token)
@@ -106,6 +110,7 @@ def join(
                 bind=bind,
                 copies_only=copy_only,
                 rejoins=rejoin,
+                replaces=replace,
             )
             write_standby(
                 folder,

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 from shared.kafka import Brokers, KafkaAway, broker_addresses
@@ -24,12 +25,16 @@ def with_known(home: Path, servers: str) -> str:
 
 
 async def follow(home: Path, brokers: Brokers) -> None:
-    """Note the brokers again and again, until cancelled. Raises TlsError."""
-    noted = ""
+    """Note the brokers again and again, until cancelled; ask those that were noted too.
+
+    Raises TlsError.
+    """
+    noted, asked = "", brokers
     while True:
         with contextlib.suppress(KafkaAway):
-            found = ",".join(await broker_addresses(brokers, patience_s=0.0))
+            found = ",".join(await broker_addresses(asked, patience_s=0.0))
             if found and found != noted:
                 write_whole(_file(home), f"{found}\n".encode(), mode=OWNER_ONLY)
                 noted = found
+                asked = replace(brokers, servers=with_known(home, brokers.servers))
         await asyncio.sleep(EVERY_S)

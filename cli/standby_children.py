@@ -24,7 +24,7 @@ RESTORE_TIMEOUT_S = 3600.0
 class StandbyPlan:
     """What the user chose. web_port: the first of three on loopback: central, registry, agent.
 
-    kafka_port: the first of three of the broker here.
+    kafka_port: the first of three of the broker here. replaces: a machine that is gone.
     """
 
     home: Path
@@ -39,6 +39,7 @@ class StandbyPlan:
     rejoins: bool = True
     kafka_port: int = KAFKA_PORT
     bind: str = "0.0.0.0"
+    replaces: str = ""
 
     @property
     def tls_dir(self) -> Path:
@@ -93,6 +94,7 @@ def agent_child(plan: StandbyPlan) -> ChildPlan:
         "copy_bytes_per_s": plan.copy_bytes_per_s,
         "copies_only": plan.copies_only,
         "rejoins": plan.rejoins,
+        "replaces": plan.replaces,
     }
     child = service_child(plan.home, "agent", "standby", settings, plan.web_port + 2)
     return replace(child, ready=_answering(plan.agent_url))

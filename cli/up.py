@@ -282,10 +282,10 @@ async def _run(launch: _Launch, *, open_browser: bool) -> None:
 
 
 def _begin_services_again(supervisor: Supervisor) -> None:
-    """Have them connect anew.
+    """Have them connect anew, at once.
 
     A client that once asked another machine's broker knows this one by its network listener, and
-    asks nobody else when that is gone. The collector is left alone: its sockets would close.
+    asks for it there for some 15 s. The collector is left alone: its sockets would close.
     """
     for name in (REGISTRY, *CENTRALS):
         supervisor.begin_again(name)

@@ -21,6 +21,7 @@ from cli.jars import JarError
 from cli.joined_broker import KAFKA_PORT, all_servers, joined_plan, prepared_child
 from cli.known_brokers import follow, with_known
 from cli.ports import PortTaken, check_port, free_port
+from cli.replacing import Replace, Yes, confirm
 from cli.staying import stays_here, until_stopped
 from cli.supervise import ChildPlan, StartError, Supervisor
 from cli.system import service_child, url
@@ -62,11 +63,14 @@ def join(
     web_port: Annotated[
         int, typer.Option(min=0, max=65_535, help="Of the registry, on loopback; 0: a free one.")
     ] = 8490,
+    replace: Replace = "",
+    yes: Yes = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return when it runs.")] = False,
 ) -> None:
     """Make this machine the witness, with a broker and a registry; run it again without token."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     folder = (home or default_home()).absolute()
+    confirm(replace, yes=yes, token=token)
     try:
         at = parse_primary(primary)
         if not stays_here(folder, token, detach=detach):
@@ -78,7 +82,8 @@ def join(
             admitted = admission_of(folder)
             if admitted is None:
                 hosts = list(dict.fromkeys([here, "localhost", "127.0.0.1"]))
-                admitted = admit(folder, at, name or default_name(ROLE), hosts, role=ROLE)
+                wanted = name or default_name(ROLE)
+                admitted = admit(folder, at, wanted, hosts, role=ROLE, replaces=replace)
                 _say(f"{admitted.name} was admitted by {at.url}")
             given = admitted._asdict()
             plan = joined_plan(

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 REPLICAS_MAX: Final = 3
 """Copies of each partition, once there are machines enough."""
 IN_SYNC_MIN: Final = "min.insync.replicas"
+BYTES_KEPT: Final = "retention.bytes"
 
 
 class Member(NamedTuple):
@@ -52,14 +53,28 @@ class Copies(NamedTuple):
     is_moving: bool = False
 
 
+class Disk(NamedTuple):
+    """The disk with a broker's log, -1 where it does not say. sizes: by topic and partition."""
+
+    total_bytes: int
+    usable_bytes: int
+    sizes: Mapping[tuple[str, int], int]
+
+    @property
+    def log_bytes(self) -> int:
+        """All copies there."""
+        return sum(self.sizes.values())
+
+
 class Facts(NamedTuple):
-    """A cluster at a moment. in_sync_min: by topic."""
+    """A cluster at a moment. in_sync_min, bytes_kept: by topic; the second of each partition."""
 
     cluster_id: str
     members: tuple[Member, ...]
     controllers: tuple[Controller, ...]
     copies: tuple[Copies, ...]
     in_sync_min: Mapping[str, int]
+    bytes_kept: Mapping[str, int] = {}
 
     @property
     def voters(self) -> tuple[int, ...]:

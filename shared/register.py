@@ -94,9 +94,18 @@ def key_and_request(directory: Path, name: str, hosts: Sequence[str]) -> KeyAndR
 
 
 def register(
-    primary: Address, token: InviteToken, name: str, request_pem: bytes, *, joins_as: str
+    primary: Address,
+    token: InviteToken,
+    name: str,
+    request_pem: bytes,
+    *,
+    joins_as: str,
+    replaces: str = "",
 ) -> Admitted:
-    """Ask the primary to admit this node as `joins_as`. Blocking. Raises RegisterError."""
+    """Ask the primary to admit this node as `joins_as`. Blocking. Raises RegisterError.
+
+    replaces: the machine that is gone, whose place it takes.
+    """
     try:
         server = pinned(primary.host, primary.port, token.fingerprint)
     except TlsError as error:
@@ -106,6 +115,7 @@ def register(
         "name": name,
         "joins_as": joins_as,
         "request": request_pem.decode(),
+        "replaces": replaces,
     }
     answer = _post(trusting(server.certificate_pem), f"{primary.url}/api/v1/join", body)
     if answer.status_code != httpx.codes.OK:

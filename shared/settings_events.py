@@ -87,13 +87,29 @@ class ApiToken:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineLeaves:
+    """The broker of `machine` goes, until it is forgotten: copies and vote are taken from it.
+
+    replaced_by: the machine that takes its place, before which nothing is taken; empty for none.
+    had_central: the central of that name was forgotten with it; heard again, the machine stays.
+    """
+
+    machine: str
+    asked_at_ms: int
+    replaced_by: str = ""
+    had_central: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SettingRemoved:
     """The setting of `key` is the default again."""
 
     key: str
 
 
-SettingSet = RetentionSet | ExporterNamed | InterfaceNamed | Invite | Account | ApiToken
+SettingSet = (
+    RetentionSet | ExporterNamed | InterfaceNamed | Invite | Account | ApiToken | MachineLeaves
+)
 SettingsEvent = SettingSet | SettingRemoved
 
 RETENTION_KEY: Final = "retention"
@@ -108,6 +124,7 @@ _KINDS: Final[dict[str, type[SettingSet]]] = {
     "invite": Invite,
     "account": Account,
     "token": ApiToken,
+    "leaving": MachineLeaves,
 }
 _HEX: Final = re.compile("[0-9a-f]{8,64}")
 _ACCOUNT: Final = re.compile("[a-z0-9_-]{1,64}")
@@ -140,6 +157,11 @@ def token_key(token: str) -> str:
     return f"token/{token}"
 
 
+def leaving_key(machine: str) -> str:
+    """Return the key of a machine that goes: `leaving/witness-1`."""
+    return f"leaving/{machine}"
+
+
 def key_of(event: SettingsEvent) -> str:
     """Return the natural key of `event`."""
     match event:
@@ -155,6 +177,8 @@ def key_of(event: SettingsEvent) -> str:
             return account_key(account)
         case ApiToken(token):
             return token_key(token)
+        case MachineLeaves(machine):
+            return leaving_key(machine)
         case SettingRemoved(key):
             return key
 
@@ -218,6 +242,10 @@ def _out_of_bounds(event: SettingSet) -> str:
             return _no_account(event)
         case ApiToken():
             return _no_token(event)
+        case MachineLeaves(machine, asked_at_ms, replaced_by):
+            if not 0 <= asked_at_ms < 1 << 63:
+                return f"time at which {machine[:40]!r} was to leave"
+            return _no_name(machine) or _no_name(replaced_by or "-")
     return ""
 
 
@@ -264,7 +292,7 @@ def _read(kind: type[Set], fields: dict[str, Any]) -> Set:  # Any: JSON, checked
         if name not in fields:
             continue
         value = fields[name]
-        wanted = str if annotation in (bytes, str) else int
+        wanted = {bytes: str, str: str, bool: bool}.get(annotation, int)
         if type(value) is not wanted:
             raise SettingsEventError(f"{name} is no {wanted.__name__}")
         values[name] = pack_address(str(value)) if annotation is bytes else value

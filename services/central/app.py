@@ -23,7 +23,8 @@ from services.central.api import Sources, report_router, state_router
 from services.central.applier import Applier
 from services.central.body_limit import BodyLimit
 from services.central.brokers.api import brokers_router
-from services.central.brokers.keeper import Keeper
+from services.central.brokers.keeper import BrokerLimits, Keeper
+from services.central.brokers.metrics import BrokerDisks
 from services.central.collectors.api import collectors_router
 from services.central.collectors.collectors_log import CollectorsLog
 from services.central.config import CentralConfig
@@ -33,6 +34,7 @@ from services.central.drills.api import drills_router
 from services.central.drills.log import DrillsLog
 from services.central.https import Https, check_https, https_client
 from services.central.join.api import Joining, invites_router
+from services.central.join.leaving import Leaving
 from services.central.join.machine import brokers_for_others, https_url, joining_of
 from services.central.join.machines import Machines
 from services.central.join.machines_api import Cluster, machines_router
@@ -135,6 +137,7 @@ class Central:
     retention: Callable[[], RetentionSet]
     joining: Joining | None
     keeper: Keeper
+    leaving: Leaving
     downloads: Downloads
     machines: Machines
     token: str | None
@@ -331,10 +334,34 @@ def open_central(
 
     keeper = Keeper(
         brokers=kept_brokers,
+        local=brokers,
         home=config.broker_number,
         is_primary=lambda: roles.role.is_primary,
         centrals=lambda: {member.node for member in roles.role.state.members.values()},
-        copy_bytes_per_s=config.copy_bytes_per_s,
+        limits=BrokerLimits(
+            config.copy_bytes_per_s, config.read_bytes_per_s, config.flows_log_bytes
+        ),
+        note_disks=lambda text: health.note("kafka's disks", text),
+        leaving=tables.leaving,
+        change=settings.change,
+        now_ms=now_ms,
+    )
+    metrics.registry.register(BrokerDisks(PREFIX, lambda: keeper.disks))
+    machines = Machines(now_ms)
+
+    def forget(node: str) -> None:
+        machines.forget(node)
+        snapshots.release_all_of(node)
+
+    leaving = Leaving(
+        invites=tables.invites,
+        change=settings.change,
+        is_listed=lambda node: node in {each.node for each in roles.role.state.members.values()},
+        ask_registry=lambda request, body: ask_registry(
+            request, "forget", config.registries, token, body
+        ),
+        forget=forget,
+        brokers=keeper,
     )
     live = LiveView(
         app_id=f"{config.name}-live",
@@ -374,11 +401,13 @@ def open_central(
             collectors=collectors.heard_names,
             install=downloads.install,
             keeper=keeper,
+            replace=leaving.replace,
             now_ms=now_ms,
         ),
         downloads=downloads,
-        machines=Machines(now_ms),
+        machines=machines,
         keeper=keeper,
+        leaving=leaving,
         token=token,
         login=login,
     )
@@ -537,13 +566,8 @@ def _machine(central: Central) -> Callable[[], Machine]:
 
 
 def _cluster(central: Central) -> Cluster:
-    """Return what machines are told that join, and what becomes of one that left."""
+    """Return what machines are told that join or left."""
     role = central.roles.role
-
-    def forget(node: str) -> None:
-        central.machines.forget(node)
-        central.keeper.leave(node)
-        central.snapshots.release_all_of(node)
 
     def tick_age_ms() -> float | None:
         last_ms = role.state.last_tick_ms
@@ -551,12 +575,7 @@ def _cluster(central: Central) -> Cluster:
 
     return Cluster(
         invites=central.settings_tables.invites,
-        change=central.settings.change,
-        is_listed=lambda node: node in {each.node for each in role.state.members.values()},
-        ask_registry=lambda request: ask_registry(
-            request, "forget", central.config.registries, central.token
-        ),
-        forget=forget,
+        leaving=central.leaving,
         node=lambda: facts(central.store, _machine(central)),
         brokers=lambda: brokers_for_others(central.config),
         tick_age_ms=tick_age_ms,

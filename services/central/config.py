@@ -123,6 +123,19 @@ class CentralConfig(BaseSettings):
         ge=100_000,
         description="Most that each broker sends or takes of copies that are behind, bytes/s.",
     )
+    read_bytes_per_s: int = Field(
+        50_000_000,
+        ge=1_000_000,
+        description="Most that each client may read of one broker that `steadflow` runs, bytes/s: "
+        "whoever catches up leaves room for what comes in.",
+    )
+    flows_log_bytes: int | None = Field(
+        None,
+        ge=0,
+        description="Most bytes of `flows` that each broker keeps which `steadflow` runs; 0 for no "
+        "limit but its age. Without it Kafka's own setting stays. What nobody has read by then is "
+        "lost, so it is for a disk that must never fill.",
+    )
     registry_urls: str = Field(
         "",
         max_length=1_000,

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from services.central.brokers.metrics import BROKER_GAUGES
 from services.central.collectors.metrics import CollectorsMetrics
 from services.central.live.metrics import LiveMetrics
 from services.central.login.metrics import LoginMetrics
@@ -21,7 +22,9 @@ NEWEST = (
     "When the newest applied record of a worker was received, Unix time.",
     ("worker",),
 )
-CENTRAL_GAUGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (NEWEST, *SNAPSHOT_GAUGES)
+CENTRAL_GAUGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    NEWEST, *SNAPSHOT_GAUGES, *BROKER_GAUGES,
+)  # fmt: skip
 """Name, help text and labels of what is asked when Prometheus asks."""
 WORKERS_MAX = 1_000
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

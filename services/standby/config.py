@@ -49,6 +49,11 @@ class StandbyConfig(BaseSettings):
     copy_bytes_per_s: int = Field(
         0, ge=0, description="Most that the copy of the snapshot takes of the link; 0: no limit."
     )
+    replaces: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]{0,64}$",
+        description="Machine that is gone for ever, whose place this one takes when it joins.",
+    )
     check_every_s: int = Field(
         86_400, ge=60, le=7 * 86_400, description="How often a standby repeats the checks, s."
     )

@@ -7,7 +7,7 @@ from services.standby.preflight import Light, Line
 from shared.topics import FLOWS
 
 KAFKA_S: Final = (FLOWS.retention or timedelta.max).total_seconds()
-"""So long Kafka keeps a message of `flows`."""
+"""So long Kafka keeps a message of `flows`, where it does not say otherwise."""
 SNAPSHOT_S: Final = 24 * 3600.0
 """So long the primary keeps a snapshot that nobody releases."""
 SHARE: Final = 0.5
@@ -59,12 +59,12 @@ def judge(copying: Copying, *, kafka_s: float = KAFKA_S) -> Verdict:
     return _judged(left_bytes, rate, there_is_s)
 
 
-def line_of(store_bytes: int, bytes_per_s_max: int) -> Line:
+def line_of(store_bytes: int, bytes_per_s_max: int, *, kafka_s: float = KAFKA_S) -> Line:
     """Return the line of a check before a copy. bytes_per_s_max: its limit; 0 without one."""
     check = "time to copy"
     if not bytes_per_s_max:
         return Line(check, Light.GREEN, "no limit is set; it is watched while it copies")
-    light, text = _judged(store_bytes, bytes_per_s_max, time_for(0.0))
+    light, text = _judged(store_bytes, bytes_per_s_max, time_for(0.0, kafka_s=kafka_s))
     remedy = "" if light is Light.GREEN else "give a higher --rate, or none"
     return Line(check, light, text, remedy)
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import math
 import socket
 import sys
 import time
@@ -10,13 +11,22 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from shared.kafka import Brokers, KafkaAway, PositionLost, Reader, first_partition_facts
-from shared.topics import HA_LOG
+from shared.kafka import (
+    Brokers,
+    KafkaAway,
+    MembershipRefused,
+    PositionLost,
+    Reader,
+    first_partition_facts,
+    open_membership,
+)
+from shared.topics import FLOWS, HA_LOG
 
 CONNECT_TIMEOUT_S = 5.0
 TRIES = 3
 TICK_TIMEOUT_S = 15.0
 MEASURE_TIMEOUT_S = 120.0
+RETENTION = "retention.ms"
 
 
 class Reached(NamedTuple):
@@ -75,6 +85,17 @@ async def kafka_offset_ms(brokers: Brokers) -> float | None:
         return None
     finally:
         await reader.stop()
+
+
+async def kafka_keeps_s(brokers: Brokers) -> float | None:
+    """Return how long Kafka keeps flows, `inf` for ever; None when it does not say."""
+    try:
+        async with open_membership(brokers) as membership:
+            found = await membership.topic_settings([FLOWS.name], [RETENTION])
+    except (KafkaAway, MembershipRefused):
+        return None
+    kept_ms = int(found[FLOWS.name][RETENTION])
+    return math.inf if kept_ms < 0 else kept_ms / 1000
 
 
 async def inserts_per_s(folder: Path) -> float | None:

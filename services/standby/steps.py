@@ -15,7 +15,7 @@ import httpx
 from services.standby import measuring
 from services.standby.central_here import CentralHere, Differs, IsTooOld
 from services.standby.config import StandbyConfig
-from services.standby.copy_time import Copying, judge, line_of
+from services.standby.copy_time import KAFKA_S, Copying, judge, line_of
 from services.standby.download import download
 from services.standby.joining import (
     CaughtUp,
@@ -97,6 +97,7 @@ class Steps:
         self._now_ms = now_ms
         self._now_s = now_s
         self._client: PrimaryClient | None = None
+        self._kafka_s = KAFKA_S
         self.central = CentralHere(
             config.central_url,
             name=config.name,
@@ -164,7 +165,12 @@ class Steps:
         made = key_and_request(self.tls_dir, config.name, config.all_hosts)
         try:
             admitted = register(
-                self._primary, token, config.name, made.request_pem, joins_as="standby"
+                self._primary,
+                token,
+                config.name,
+                made.request_pem,
+                joins_as="standby",
+                replaces=config.replaces,
             )
         except RegisterError as error:
             if not error.is_final:
@@ -193,7 +199,7 @@ class Steps:
         reached = [await measuring.reach(host, port) for host, port in places]
         with measuring.answering([config.https_port]):
             unreachable_back = await asyncio.to_thread(client.reaches, [config.https_port])
-        brokers = Brokers(given.brokers, TlsFiles.in_directory(self.tls_dir))
+        brokers = await self._look_how_long_kafka_keeps(given)
         kafka_ms = [each.round_trip_ms for each in reached[1:] if each.round_trip_ms is not None]
         measured = Measured(
             clock_offset_ms=said.clock_offset_ms,
@@ -203,9 +209,18 @@ class Steps:
             unreachable=[each.problem for each in reached if each.problem],
             unreachable_back=unreachable_back,
         )
-        copy_line = line_of(said.primary.store_bytes, config.copy_bytes_per_s)
+        copy_line = line_of(
+            said.primary.store_bytes, config.copy_bytes_per_s, kafka_s=self._kafka_s
+        )
         lines = (*preflight(here, said.primary, measured), copy_line)
         return Checked(lines, self._now_ms())
+
+    async def _look_how_long_kafka_keeps(self, given: Given) -> Brokers:
+        """Note it, unless it does not say; return the brokers. Raises TlsError."""
+        brokers = Brokers(given.brokers, TlsFiles.in_directory(self.tls_dir))
+        found = await measuring.kafka_keeps_s(brokers)
+        self._kafka_s = self._kafka_s if found is None else found
+        return brokers
 
     async def _ask_snapshot(self) -> Event:
         asked_ms = self._now_ms()
@@ -215,6 +230,7 @@ class Steps:
         return SnapshotMade(url, asked_ms)
 
     async def _copy(self, joining: Joining, progress: Callable[[Event], None]) -> Event:
+        await self._look_how_long_kafka_keeps(Given.read(self._config.home))
         limit = self._config.copy_bytes_per_s
         options = Options(
             now_s=time.monotonic,
@@ -251,7 +267,8 @@ class Steps:
                     max(0, now.done_bytes - began_bytes),
                     self._now_s() - began_s,
                     max(0, self._now_ms() - joining.snapshot_ms) / 1000,
-                )
+                ),
+                kafka_s=self._kafka_s,
             )
             if light is Light.RED and not joining.is_forced:
                 raise StepRefused(f"the copy would not end in time: {text}")

@@ -10,6 +10,7 @@ from aiokafka.protocol.admin import DescribeConfigsRequest
 
 from shared.kafka.brokers import Brokers
 from shared.kafka.errors import AWAY, KafkaAway, said, unbroken
+from shared.kafka.log_dirs import LogDirsRequest
 from shared.kafka.membership_requests import (
     BROKER,
     TOPIC,
@@ -24,8 +25,17 @@ from shared.kafka.membership_requests import (
     Voter,
 )
 from shared.kafka.metadata import MetadataRequest
+from shared.kafka.quotas import ReadQuotaRequest
 from shared.kafka.topics import open_client
-from shared.membership import IN_SYNC_MIN, Controller, Copies, Facts, Member
+from shared.membership import (
+    BYTES_KEPT,
+    IN_SYNC_MIN,
+    Controller,
+    Copies,
+    Disk,
+    Facts,
+    Member,
+)
 
 _ELECTION_NOT_NEEDED: Final = 84
 _DUPLICATE_VOTER, _VOTER_NOT_FOUND = 126, 127
@@ -55,13 +65,16 @@ class Membership:
             Member(number, rack or f"broker {number}", host, port, not is_fenced)
             for number, host, port, rack, is_fenced, _tags in sorted(cluster.brokers)
         )
-        copies = tuple(await self._copies())
+        copies = tuple(await self.copies())
+        topics = sorted({each.topic for each in copies})
+        settings = await self.topic_settings(topics, [IN_SYNC_MIN, BYTES_KEPT])
         return Facts(
             cluster.cluster_id,
             members,
             tuple(await self._controllers()),
             copies,
-            await self._in_sync_min(sorted({each.topic for each in copies})),
+            {topic: int(found[IN_SYNC_MIN]) for topic, found in settings.items()},
+            {topic: int(found[BYTES_KEPT]) for topic, found in settings.items()},
         )
 
     async def _controllers(self) -> list[Controller]:
@@ -77,7 +90,8 @@ class Membership:
             for number, directory, at, _fetched, _caught_up, _tags in sorted(group)
         ]
 
-    async def _copies(self) -> list[Copies]:
+    async def copies(self) -> list[Copies]:
+        """Return every partition of every topic, Kafka's own too. Raises MembershipRefused."""
         metadata = await self._ask(MetadataRequest())
         found = []
         for topic in sorted(metadata.found(), key=lambda each: str(each.name)):
@@ -87,16 +101,47 @@ class Membership:
                 found.append(Copies(topic.name, each.partition, each.leader, replicas, in_sync))
         return found
 
-    async def _in_sync_min(self, topics: Sequence[str]) -> dict[str, int]:
+    async def topic_settings(
+        self, topics: Sequence[str], names: Sequence[str]
+    ) -> dict[str, dict[str, str]]:
+        """Return those settings of topics, in Kafka's own names. Raises MembershipRefused."""
         if not topics:
             return {}
-        asked = [(TOPIC, topic, [IN_SYNC_MIN]) for topic in topics]
+        asked = [(TOPIC, topic, list(names)) for topic in topics]
         answer = await self._ask(DescribeConfigsRequest(resources=asked))
-        found: dict[str, int] = {}
+        found: dict[str, dict[str, str]] = {}
         for code, text, _kind, topic, entries in answer.resources:
             _raise_for(code, text)
-            found[topic] = next(int(entry[1]) for entry in entries if entry[0] == IN_SYNC_MIN)
+            found[topic] = {entry[0]: entry[1] for entry in entries}
         return found
+
+    async def disk(self, number: int) -> Disk:
+        """Return what broker `number` holds; of several disks, room on the fullest.
+
+        Raises MembershipRefused.
+        """
+        answer = await self._ask(LogDirsRequest(), number)
+        _raise_for(answer.error_code, "")
+        total_bytes = usable_bytes = -1
+        sizes: dict[tuple[str, int], int] = {}
+        for code, directory, topics, total, usable, _tags in answer.directories:
+            _raise_for(code, directory)
+            if usable_bytes < 0 or usable < usable_bytes:
+                total_bytes, usable_bytes = total, usable
+            for topic, parts, _topic_tags in topics:
+                for partition, size, _behind, is_future, _part_tags in parts:
+                    if not is_future:
+                        sizes[topic, partition] = size
+        return Disk(total_bytes, usable_bytes, sizes)
+
+    async def limit_readers(self, bytes_per_s: int) -> None:
+        """Let no client read more than that from a broker, each for itself.
+
+        Raises MembershipRefused.
+        """
+        answer = await self._ask(ReadQuotaRequest(bytes_per_s))
+        for code, text, _entity, _tags in answer.entries:
+            _raise_for(code, text)
 
     async def add_voter(self, cluster_id: str, controller: Controller, member: Member) -> None:
         """Let an observer vote. Raises MembershipRefused."""

@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 ANSWER_TIMEOUT_S = 5.0
 SILENCE_S = 5.0
 """A reader that got nothing for so long asks whether there is nothing."""
+UNANSWERED_MAX = 2
+"""Then it is built anew: one more would be found by the broker's own return."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Reader:
         self._positions: dict[int, int] = {}
         self._heard_at_s = 0.0
         self._behind: dict[int, int] | None = None
+        self._unanswered = 0
 
     @property
     def positions(self) -> dict[int, int]:
@@ -119,7 +122,12 @@ class Reader:
         KafkaAway after some quiet seconds when no broker answers; fetch again later.
         """
         if self._inner is None:
-            await self._reconnect(0.0)
+            try:
+                await self._reconnect(0.0)
+            except KafkaAway:
+                # Whoever fetches again at once shall not try without a pause.
+                await asyncio.sleep(timeout_ms / 1000)
+                raise
         assert self._inner is not None
         try:
             found = await self._inner.getmany(timeout_ms=timeout_ms, max_records=records_max)
@@ -141,6 +149,7 @@ class Reader:
         if records:
             self._heard_at_s = time.monotonic()
             self._behind = None
+            self._unanswered = 0
         elif time.monotonic() - self._heard_at_s > self._silence_s:
             await self._check_silence()
             keep_cancelled()
@@ -159,8 +168,15 @@ class Reader:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 ends = await self._inner.end_offsets(places)
         except AWAY as error:
+            self._unanswered += 1
+            if self._unanswered >= UNANSWERED_MAX:
+                # aiokafka asks nobody but the brokers that it was told of last: where they moved,
+                # only a new client begins with the addresses that it was given.
+                inner, self._inner = self._inner, None
+                await _stop_consumer(inner)
             raise KafkaAway(f"{self._topic}: {said(error)}") from error
         self._heard_at_s = time.monotonic()
+        self._unanswered = 0
         behind = {
             place.partition: self._positions[place.partition]
             for place, end in ends.items()
@@ -184,6 +200,7 @@ class Reader:
         await _stop_consumer(inner)
         self._inner = await patiently(self._connect, patience_s)
         self._heard_at_s = time.monotonic()
+        self._unanswered = 0
 
     async def _connect(self) -> AIOKafkaConsumer:
         inner = AIOKafkaConsumer(

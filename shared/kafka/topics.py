@@ -154,7 +154,7 @@ async def open_client(brokers: Brokers, client_id: str) -> AsyncIterator[AIOKafk
         request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
     )
     try:
-        await client.bootstrap()
+        await unbroken(client.bootstrap)
         yield client
     finally:
         await client.close()

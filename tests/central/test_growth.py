@@ -19,86 +19,10 @@ from services.central.brokers.growth import (
     owed,
 )
 from services.central.brokers.survives import survives
-from shared.membership import Controller, Copies, Facts, Member
+from shared.membership import Facts
+from tests.central.kafka_machines import TOPICS, apply, cluster, dead, joined
 
-TOPICS = ("flows", *APART)
 STEPS_MAX = 60
-
-
-def cluster(*numbers: int, voters: tuple[int, ...] = (1,)) -> Facts:
-    """A cluster whose data is all on broker 1; the other brokers are new."""
-    return Facts(
-        "id",
-        tuple(Member(number, f"m{number}", "h", number * 10, True) for number in numbers),
-        tuple(Controller(number, bytes(16), number in voters, 0) for number in numbers),
-        tuple(Copies(topic, part, 1, (1,), (1,)) for topic in TOPICS for part in (0, 1)),
-        dict.fromkeys(TOPICS, 1),
-    )
-
-
-def apply(facts: Facts, step: Step) -> Facts:
-    """Do what a cluster would; a step by one that is not alive does nothing."""
-    alive = {each.number for each in facts.members if each.is_alive}
-    match step:
-        case Reassign(moves):
-            wanted = {(each.topic, each.partition): each.replicas for each in moves}
-            copies = tuple(
-                each
-                if (to := wanted.get((each.topic, each.partition))) is None
-                else each._replace(
-                    replicas=to,
-                    in_sync=tuple(number for number in to if number in alive),
-                    leader=each.leader if each.leader in to else to[0],
-                )
-                for each in facts.copies
-            )
-            return facts._replace(copies=copies)
-        case AddVoter(number) | RemoveVoter(number):
-            is_voter = isinstance(step, AddVoter)
-            return facts._replace(
-                controllers=tuple(
-                    each._replace(is_voter=is_voter) if each.number == number else each
-                    for each in facts.controllers
-                )
-            )
-        case SetInSyncMin(topics, value):
-            return facts._replace(in_sync_min={**facts.in_sync_min, **dict.fromkeys(topics, value)})
-        case Elect(places):
-            return facts._replace(
-                copies=tuple(
-                    each._replace(leader=each.replicas[0])
-                    if (each.topic, each.partition) in places
-                    else each
-                    for each in facts.copies
-                )
-            )
-        case Unregister(number):
-            return without(facts, number)
-        case Wait():
-            return facts
-
-
-def without(facts: Facts, number: int) -> Facts:
-    return facts._replace(
-        members=tuple(each for each in facts.members if each.number != number),
-        controllers=tuple(each for each in facts.controllers if each.number != number),
-    )
-
-
-def dead(facts: Facts, number: int) -> Facts:
-    return facts._replace(
-        members=tuple(
-            each._replace(is_alive=False) if each.number == number else each
-            for each in facts.members
-        ),
-        copies=tuple(
-            each._replace(
-                in_sync=(left := tuple(each_in for each_in in each.in_sync if each_in != number)),
-                leader=each.leader if each.leader != number else (left or (-1,))[0],
-            )
-            for each in facts.copies
-        ),
-    )
 
 
 def run(facts: Facts, wish: Wish = Wish()) -> tuple[Facts, list[Step]]:  # noqa: B008
@@ -125,8 +49,7 @@ def test_a_second_machine_only_gets_copies() -> None:
 
 def test_with_a_third_both_vote_and_the_leaders_leave_the_primarys_machine() -> None:
     wish = Wish(home=1, spare=frozenset({3}))
-    facts, done = run(run(cluster(1, 2), wish)[0]._replace(members=cluster(1, 2, 3).members,
-        controllers=cluster(1, 2, 3).controllers), wish)  # fmt: skip
+    facts, done = run(joined(run(cluster(1, 2), wish)[0], 3), wish)
     kinds = [type(step) for step in done]
     assert kinds == [Reassign, AddVoter, AddVoter, SetInSyncMin, Reassign, Elect]
     assert facts.voters == (1, 2, 3)
@@ -218,6 +141,91 @@ def test_a_machine_that_is_only_away_changes_nothing() -> None:
         assert all(isinstance(step, Reassign | Elect) for step in done)
         assert found.voters == (1, 2, 3)
         assert "is away" in survives(found, Wish(home=1))[0]
+
+
+def grown() -> Facts:
+    return run(cluster(1, 2, 3), Wish(home=1))[0]
+
+
+def votes_alive(facts: Facts) -> int:
+    alive = {each.number for each in facts.members if each.is_alive}
+    return len(alive.intersection(facts.voters))
+
+
+def decides(facts: Facts) -> bool:
+    """Whether a majority of those that vote is there."""
+    return votes_alive(facts) > len(facts.voters) // 2
+
+
+def test_a_dead_machine_keeps_its_place_until_another_one_answers() -> None:
+    facts, wish = dead(grown(), 3), Wish(home=1, replaced=((3, 4),))
+    assert isinstance(owed(facts, wish), Wait)
+    assert isinstance(owed(dead(joined(facts, 4), 4), wish), Wait)
+    assert isinstance(owed(joined(facts, 4), wish), Reassign)
+
+
+@pytest.mark.parametrize("gone", [2, 3])
+@pytest.mark.parametrize("seed", range(25))
+def test_a_replaced_machine_goes_with_no_fewer_votes_alive(gone: int, seed: int) -> None:
+    chance = random.Random(seed)
+    other = 5 - gone
+    facts, wish = dead(grown(), gone), Wish(home=1, replaced=((gone, 4),))
+    joins_at, seen, steps = chance.randrange(4), [facts], list[Step]()
+    for turn in range(STEPS_MAX):
+        facts = joined(facts, 4) if turn == joins_at else facts
+        if chance.random() < 0.2:
+            # Another primary goes on.
+            wish = wish._replace(home=chance.choice((1, other)))
+        if (step := owed(facts, wish)) is not None:
+            facts = apply(facts, step)
+            steps.append(step)
+            seen.append(facts)
+    facts, _ = run(facts, wish)
+    assert owed(facts, wish) is None
+    assert set(facts.voters) == {each.number for each in facts.members} == {1, other, 4}
+    assert all(set(each.replicas) == {1, other, 4} for each in facts.copies)
+    assert all(map(is_safe, seen)), steps
+    assert all(map(decides, seen)), steps
+    assert min(map(votes_alive, seen)) == 2
+    assert set(facts.in_sync_min.values()) == {2}
+
+
+def test_the_vote_of_a_dead_machine_is_taken_only_when_another_can_have_it() -> None:
+    facts, wish = joined(dead(grown(), 3), 4, behind=10_000), Wish(home=1, replaced=((3, 4),))
+    slow, _ = run(facts, wish)
+    assert isinstance(owed(slow, wish), Wait)
+    assert slow.voters == (1, 2, 3)
+    able = slow._replace(controllers=tuple(each._replace(behind=0) for each in slow.controllers))
+    assert owed(able, wish) == RemoveVoter(3)
+    pair = apply(slow, RemoveVoter(3))
+    assert isinstance(owed(pair, wish), Wait)
+    assert owed(apply(able, RemoveVoter(3)), wish) == AddVoter(4)
+
+
+def test_what_takes_the_place_may_die_in_the_middle_and_come_back() -> None:
+    wish = Wish(home=1, replaced=((3, 4),))
+    facts = joined(dead(grown(), 3), 4)
+    while owed(facts, wish) != AddVoter(4):
+        step = owed(facts, wish)
+        assert step is not None
+        facts = apply(facts, step)
+    undone, _ = run(dead(facts, 4), wish)
+    assert undone.voters == (1,)
+    assert is_safe(undone)
+    back = undone._replace(
+        members=tuple(each._replace(is_alive=each.number != 3) for each in undone.members),
+        copies=tuple(each._replace(in_sync=each.replicas) for each in undone.copies),
+    )
+    whole, _ = run(back, wish)
+    assert set(whole.voters) == {1, 2, 4}
+
+
+def test_one_of_four_that_leaves_alive_passes_its_vote_on_before_it_goes() -> None:
+    wish = Wish(home=1, leaving=frozenset({3}))
+    facts, done = run(joined(grown(), 4), wish)
+    votes = [step for step in done if isinstance(step, AddVoter | RemoveVoter)]
+    assert votes == [AddVoter(4), RemoveVoter(3)]
+    assert all(3 not in each.replicas for each in facts.copies)
 
 
 def test_sentences_for_one_and_two_machines_tell_what_stops() -> None:

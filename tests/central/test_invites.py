@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
 
 from services.central.join.api import Joining, Signed, invites_router
 from services.central.join.invites import KEPT_MS, InviteRefused, JoinsAs, redeemed, to_forget
@@ -99,6 +100,18 @@ class Book:
     now_ms: int = 1_000
     url: str = "https://central.example:8443"
     collectors: frozenset[str] = frozenset()
+    done: list[str] = field(default_factory=list)
+
+    def why_taken(self, name: str, _joins_as: JoinsAs) -> str:
+        return f"a collector named {name} runs already" if name in self.collectors else ""
+
+    async def replace(self, _request: Request, gone: str, newcomer: str) -> None:
+        if gone == "lives":
+            raise HTTPException(409, "lives answers")
+        self.done.append(f"{newcomer} for {gone}")
+
+    async def stay(self, machine: str) -> None:
+        self.done.append(f"{machine} stays")
 
     def invites(self) -> list[Invite]:
         return list(self.kept.values())
@@ -108,6 +121,7 @@ class Book:
             self.kept.pop(event.key, None)
         else:
             assert isinstance(event, Invite)
+            self.done.append(f"invite {event.used_by}".strip())
             self.kept[key_of(event)] = event
 
     def client(self, scheme: str = "https") -> httpx.AsyncClient:
@@ -135,7 +149,9 @@ class Book:
                     lambda _name, joins_as: {"brokers": f"kafka.example:9093 for {joins_as}"},
                     lambda: self.now_ms,
                     lambda url, joins_as: [f"get {joins_as} from {url}"],
-                    lambda name, joins_as: name in self.collectors,
+                    self.why_taken,
+                    self.replace,
+                    self.stay,
                 ),
                 authorized=authorized,
                 to_primary=to_primary,
@@ -212,6 +228,21 @@ async def test_a_name_that_is_taken_uses_nothing_up() -> None:
     taken = await join(book, made["token"], joins_as="collector")
     assert (taken.status_code, "named central-c runs already" in taken.text) == (409, True)
     assert (await join(book, made["token"], joins_as="collector", name="other")).status_code == 200
+
+
+async def test_one_that_is_gone_is_replaced_before_the_token_is_used_up() -> None:
+    book = Book()
+    made = await invited(book)
+
+    refused = await join(book, made["token"], replaces="lives")
+    assert (refused.status_code, "lives answers" in refused.text) == (409, True)
+    assert book.invites()[0].used_by == ""
+    assert (await join(book, made["token"], replaces="b/c")).status_code == 400
+
+    assert (await join(book, made["token"], replaces="central-b")).status_code == 200
+    assert book.done == [
+        "invite", "central-c for central-b", "central-c stays", "invite central-c",
+    ]  # fmt: skip
 
 
 async def test_no_secret_is_kept_or_listed() -> None:

@@ -4,14 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import Request
 
-from services.central.brokers.keeper import Keeper
+from services.central.brokers.keeper import BrokerLimits, Keeper
 from services.central.config import CentralConfig
 from services.central.join.api import Joining
 from services.central.join.invites import JoinsAs
 from services.central.join.machine import joining_of
+from shared.kafka import Brokers
 from shared.membership import Controller, Facts, Member
 from shared.network import Network, write_network
+from shared.settings_events import SettingsEvent
 from shared.tls import fingerprint
 from tests.tls_nodes import authority_in, make_node
 
@@ -26,12 +29,26 @@ def folder(tmp_path: Path) -> Path:
 
 
 def own_keeper(facts: Facts | None = None) -> Keeper:
+    async def change(event: SettingsEvent) -> None:
+        raise AssertionError(event)
+
     keeper = Keeper(
-        brokers=lambda: None, home=1, is_primary=lambda: True, centrals=lambda: (),
-        copy_bytes_per_s=1,
-    )  # fmt: skip
+        brokers=lambda: None,
+        local=Brokers("unused:1"),
+        home=1,
+        is_primary=lambda: True,
+        centrals=lambda: (),
+        limits=BrokerLimits(1, 2),
+        leaving=dict,
+        change=change,
+        now_ms=lambda: 0,
+    )
     keeper.facts = facts
     return keeper
+
+
+async def replace(_request: Request, gone: str, _newcomer: str) -> None:
+    raise AssertionError(gone)
 
 
 def joining(
@@ -50,6 +67,7 @@ def joining(
         collectors=lambda: {"collector-1"},
         install=lambda url, joins_as: [],
         keeper=keeper or own_keeper(),
+        replace=replace,
         now_ms=lambda: 0,
     )
     assert found is not None
@@ -85,9 +103,18 @@ def test_a_certificate_of_the_users_own_is_what_invites_name(folder: Path) -> No
 def test_only_a_collectors_name_is_taken_by_a_collector(folder: Path) -> None:
     found = joining(folder)
 
-    assert found.is_taken("collector-1", JoinsAs.COLLECTOR)
-    assert not found.is_taken("collector-2", JoinsAs.COLLECTOR)
-    assert not found.is_taken("collector-1", JoinsAs.STANDBY)
+    assert "runs already" in found.why_taken("collector-1", JoinsAs.COLLECTOR)
+    assert not found.why_taken("collector-2", JoinsAs.COLLECTOR)
+    assert not found.why_taken("collector-1", JoinsAs.STANDBY)
+
+
+def test_no_other_disk_joins_under_the_name_of_one_that_votes(folder: Path) -> None:
+    members = tuple(Member(each, f"m{each}", "h", 10, is_alive=each != 7) for each in (1, 7, 8))
+    controllers = tuple(Controller(each, bytes(16), each != 8, 0) for each in (1, 7, 8))
+    found = joining(folder, own_keeper(Facts("id", members, controllers, (), {})))
+
+    assert "--replace m7" in found.why_taken("m7", JoinsAs.WITNESS)
+    assert not found.why_taken("m8", JoinsAs.STANDBY)
 
 
 def test_a_machine_with_a_broker_is_told_where_it_votes_and_a_collector_is_not(

@@ -9,8 +9,10 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
 
 from services.central.answers import Json
+from services.central.join.leaving import Leaving
 from services.central.join.machines import KEPT_MS, LATE_MS, MACHINES_MAX, Heard, Machines, Report
 from services.central.join.machines_api import Cluster, machines_router
 from services.central.pages.failover import failover_of
@@ -20,7 +22,7 @@ from services.central.proof.ledger import Proven
 from services.central.too_old import MARK, TooOld, too_old
 from shared.health import Health
 from shared.invite_token import InviteToken, hash_secret
-from shared.kafka import PartitionFacts
+from shared.kafka import KafkaAway, PartitionFacts
 from shared.settings_events import Invite, SettingRemoved, SettingsEvent, invite_key
 from tests.central.stream_messages import a_stream, cut, log_of
 from tests.central.test_apply import Machine
@@ -42,12 +44,18 @@ COPYING: Json = {
 
 @dataclass
 class Central:
-    """A central in memory, whose registry lists `listed`."""
+    """A central in memory, whose registry lists `listed`.
+
+    brokers: machines that have one, and whether it answers. left: those that go, and for whom.
+    """
 
     invites: list[Invite] = field(default_factory=lambda: [OPEN, USED])
     listed: set[str] = field(default_factory=lambda: {"central-c"})
     removed: list[str] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
+    brokers: dict[str, bool] = field(default_factory=dict)
+    left: list[tuple[str, str]] = field(default_factory=list)
+    is_away: bool = False
     now_ms: int = NOW_MS
 
     def __post_init__(self) -> None:
@@ -57,8 +65,36 @@ class Central:
         assert isinstance(event, SettingRemoved)
         self.removed.append(event.key)
 
-    async def registry(self, request: Request) -> Response:
-        node = (await request.json())["node"]
+    async def look(self) -> None:
+        if self.is_away:
+            raise KafkaAway("no broker answers")
+
+    def has(self, machine: str) -> bool:
+        return machine in self.brokers
+
+    def answers(self, machine: str) -> bool:
+        return self.brokers.get(machine, False)
+
+    async def leave(
+        self, machine: str, *, replaced_by: str = "", had_central: bool = False
+    ) -> bool:
+        if machine in self.brokers:
+            self.left.append((machine, replaced_by))
+        return machine in self.brokers
+
+    @property
+    def leaving(self) -> Leaving:
+        return Leaving(
+            invites=lambda: self.invites,
+            change=self.change,
+            is_listed=lambda node: node in self.listed,
+            ask_registry=self.registry,
+            forget=self.forgotten.append,
+            brokers=self,
+        )
+
+    async def registry(self, request: Request, body: Json) -> Response:
+        node = body["node"]
         if node not in self.listed:
             return problem(HTTPStatus.PRECONDITION_FAILED, f"there is no node {node}")
         self.listed.discard(node)
@@ -80,10 +116,7 @@ class Central:
         add_problems(app)
         cluster = Cluster(
             invites=lambda: self.invites,
-            change=self.change,
-            is_listed=lambda node: node in self.listed,
-            ask_registry=self.registry,
-            forget=self.forgotten.append,
+            leaving=self.leaving,
             node=self.node,
             brokers=lambda: "kafka:1",
             tick_age_ms=lambda: 300.0,
@@ -208,6 +241,57 @@ async def test_whom_nobody_knows_is_said() -> None:
 
     assert (answer.status_code, "no node central-x" in answer.text) == (412, True)
     assert (central.removed, central.forgotten) == ([], [])
+
+
+async def test_its_broker_goes_before_the_last_that_tells_of_it() -> None:
+    central = Central(listed=set(), invites=[], brokers={"central-c": False})
+
+    assert (await central.ask("POST", "/cluster/forget", {"node": "central-c"})).status_code == 200
+
+    assert central.left == [("central-c", "")]
+
+
+ASKED = Request({"type": "http", "method": "POST", "headers": []})
+
+
+async def test_a_machine_that_is_gone_is_replaced_and_forgotten() -> None:
+    central = Central(brokers={"central-c": False})
+
+    await central.leaving.replace(ASKED, "central-c", "central-d")
+
+    assert central.left == [("central-c", "central-d")]
+    assert (central.listed, central.removed) == (set(), [invite_key(USED.invite)])
+    # Broken off behind that, it is asked for again.
+    await central.leaving.replace(ASKED, "central-c", "central-d")
+
+
+@pytest.mark.parametrize(
+    ("gone", "newcomer", "why"),
+    [
+        ("central-c", "central-d", "only a machine that is gone"),
+        ("central-d", "central-d", "its own place"),
+        ("central-x", "central-d", "no node central-x"),
+    ],
+)
+async def test_who_is_heard_or_unknown_is_not_replaced(gone: str, newcomer: str, why: str) -> None:
+    central = Central(brokers={"central-c": True})
+
+    with pytest.raises(HTTPException) as refused:
+        await central.leaving.replace(ASKED, gone, newcomer)
+
+    assert (refused.value.status_code, why in refused.value.detail) == (409, True)
+    assert (central.left, central.removed, central.listed) == ([], [], {"central-c"})
+
+
+async def test_where_kafka_is_away_nobody_is_taken_for_dead() -> None:
+    central = Central(brokers={"central-c": False}, is_away=True)
+
+    with pytest.raises(HTTPException) as refused:
+        await central.leaving.replace(ASKED, "central-c", "central-d")
+
+    # Worth another try: the token is kept.
+    assert refused.value.status_code == 503
+    assert (central.left, central.listed) == ([], {"central-c"})
 
 
 def shown(report: Json, *, late_ms: int = 0) -> Json:

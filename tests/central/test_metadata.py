@@ -28,11 +28,13 @@ from shared.addresses import pack_address
 from shared.settings_events import (
     ExporterNamed,
     InterfaceNamed,
+    MachineLeaves,
     RetentionSet,
     SettingRemoved,
     SettingsEvent,
     exporter_key,
     interface_key,
+    leaving_key,
 )
 
 POSTGRESQL = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
@@ -235,6 +237,16 @@ def test_removed_settings_are_gone(database: Engine) -> None:
     keys = ["retention", exporter_key(EXPORTER), interface_key(EXPORTER, 3), "of/the/future"]
     tables.apply([SettingRemoved(key) for key in keys], SettingsPosition("id", 2, 0))
     assert (tables.retention(), tables.exporters(), tables.interfaces()) == (None, [], [])
+
+
+def test_who_leaves_is_known_after_a_restart_and_until_it_is_gone(database: Engine) -> None:
+    wish = MachineLeaves("witness-1", 9, "witness-2", had_central=True)
+    SettingsTables(database, "settings").apply([wish], SettingsPosition("id", 1, 0))
+
+    tables = SettingsTables(database, "settings")
+    assert tables.leaving() == {"witness-1": wish}
+    tables.apply([SettingRemoved(leaving_key("witness-1"))], SettingsPosition("id", 2, 0))
+    assert tables.leaving() == {}
 
 
 def test_reading_from_nothing_replaces_what_stood(database: Engine) -> None:

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.__main__ import app
-from cli.cluster import age, last_takeover, notes, told
+from cli.cluster import age, broker_notes, last_takeover, notes, told
 from cli.cluster_client import ClusterClient, ClusterError
 from cli.ports import free_port
 from shared.roles.history import Tail, chained, read_entry
@@ -122,6 +122,27 @@ def test_what_an_alarm_says_is_not_said_twice() -> None:
 )
 def test_durations_are_said_in_one_unit(seconds: float, text: str) -> None:
     assert age(seconds) == text
+
+
+def test_kafkas_machines_are_told_with_their_disks_and_a_kafka_outside_with_its_risks() -> None:
+    machine = {
+        "machine": "m1", "in_sync": 11, "votes": True, "leads": ["ha.log", "flows"],
+        "is_alive": True, "log_bytes": 2_000_000, "disk_free_bytes": 7_000_000_000,
+    }  # fmt: skip
+    brokers = {
+        "machines": [machine, machine | {"machine": "m2", "log_bytes": None, "is_alive": False}],
+        "partitions": 11, "owed": "copies are made", "problem": "", "survives": ["all"],
+    }  # fmt: skip
+    assert broker_notes(brokers) == [
+        "log: m1 has 11 of 11 partitions (2.0 MB, 7.0 GB free), votes, leads ha.log",
+        "log: m2 has 11 of 11 partitions, votes, leads ha.log, does not answer",
+        "next: copies are made",
+        "all",
+    ]
+    outside = {
+        "machines": [], "owed": None, "problem": "", "survives": ["short"], "risks": ["one copy"],
+    }  # fmt: skip
+    assert broker_notes(outside) == ["your Kafka: one copy", "short"]
 
 
 def test_a_registry_is_asked_with_the_token(member: FakeNode, home: Path) -> None:

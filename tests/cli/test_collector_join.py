@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.admission import Admission, JoinRefused, admission_of, admit, note_brokers, own_hosts
+from cli.admission import Admission, JoinRefused, admission_of, admit, own_hosts
 from cli.invite_file import invite_file, keep_token, without_token
 from cli.joined_collector import all_addresses
 from shared.http import listen
@@ -51,8 +51,6 @@ async def test_it_is_admitted_once_and_needs_no_token_afterwards(
     assert given == admission_of(home) == Admission(NAME, "flows.example:19094")
     client_context(TlsFiles.in_directory(home / "tls"))
     # Neither the invite, nor what the primary should not have told a collector.
-    moved = note_brokers(home, given, "flows.example:19094,other.example:19094")
-    assert admission_of(home) == moved
     assert files_of(home) == {"given.json", "tls/ca.pem", "tls/node.pem", "tls/node.key"}
     assert "of the cluster" not in (home / "given.json").read_text()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cli.disable import joined
+from cli.disable import joined, others_voting
 from cli.standby_home import (
     NoStandby,
     StandbyHome,
@@ -71,6 +71,19 @@ def test_who_would_be_cut_off() -> None:
 
     assert joined(nodes, invites, ours=ours) == ["central-c", "collector-9"]
     assert joined(nodes[:1], invites[:1], ours=ours) == []
+
+
+def test_while_others_vote_nothing_is_closed() -> None:
+    def machine(number: int, name: str, *, votes: bool) -> dict[str, Any]:
+        return {"number": number, "machine": name, "votes": votes}
+
+    here, observer = machine(1, "one", votes=True), machine(7, "two", votes=False)
+    assert others_voting([here, observer]) == []
+    assert others_voting([here, observer | {"votes": True}, machine(9, "w", votes=True)]) == [
+        "two", "w",
+    ]  # fmt: skip
+    # Not even where this machine is the one that does not.
+    assert others_voting([here | {"votes": False}, observer | {"votes": True}]) == ["two"]
 
 
 def test_status_tells_what_is_not_green_with_its_remedy() -> None:

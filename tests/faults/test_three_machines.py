@@ -20,7 +20,7 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]
 
 DEADLINE_S = 300
-STANDBY, WITNESS = "central-c", "witness-1"
+STANDBY, WITNESS, OTHER = "central-c", "witness-1", "witness-2"
 SUMS = ("flows", "bytes", "packets")
 APART = {"ha.log", "__transaction_state"}
 
@@ -82,19 +82,21 @@ def kill_machine(home: Path) -> None:
 
 
 def test_grown_to_three_machines_the_primarys_whole_machine_may_die(tmp_path: Path) -> None:
-    two, three = tmp_path / "two", tmp_path / "three"
+    two, three, four = tmp_path / "two", tmp_path / "three", tmp_path / "four"
     with (
         running(tmp_path / "one") as system,
         traffic(system, "--rate", "200", "--duration", "0") as sending,
     ):
         try:
-            grow_and_kill(system, sending, two, three)
+            grow_and_kill(system, two, three)
+            replace_the_dead_one(system, four)
+            count_all_that_was_sent(system, sending)
         finally:
-            for home in (three, two):
+            for home in (four, three, two):
                 system.run("down", "--home", str(home), check=False)
 
 
-def grow_and_kill(system: System, sending: "subprocess.Popen[str]", two: Path, three: Path) -> None:
+def grow_and_kill(system: System, two: Path, three: Path) -> None:
     one = str(system.home)
     system.run(
         "standby", "enable", "--host", "localhost", "--bind", "127.0.0.1", "--home", one,
@@ -134,12 +136,26 @@ def grow_and_kill(system: System, sending: "subprocess.Popen[str]", two: Path, t
         print(f"  acts {time.monotonic() - killed_s:.2f} s after the machine was killed")
     assert len({each.node for each in watch.sightings}) == 1
 
+
+def replace_the_dead_one(system: System, four: Path) -> None:
+    started_s = time.monotonic()
+    join(system, "witness", four, "--name", OTHER, "--replace", STANDBY, "--yes")
+    central_a = url_of(system.home, "central-a")
+    wait_whole(central_a, primary="")
+    print(f"  replaced in {time.monotonic() - started_s:.1f} s")
+    assert {WITNESS, OTHER} < {each["machine"] for each in brokers(central_a)["machines"]}
+    cluster = get(f"{central_a}/api/v1/cluster")
+    assert STANDBY not in {each["name"] for each in cluster["nodes"]}
+
+
+def count_all_that_was_sent(system: System, sending: "subprocess.Popen[str]") -> None:
+    urls = [url_of(system.home, name) for name in ("central-a", "central-b")]
     sending.terminate()
     facts = json.loads(sending.communicate(timeout=60)[0])
     sent = {name: facts[name] for name in SUMS}
 
     def count_all() -> bool:
-        answers = [get(f"{url}/api/v1/totals") or {} for url in urls.values()]
+        answers = [get(f"{url}/api/v1/totals") or {} for url in urls]
         return all({name: each.get(name) for name in SUMS} == sent for each in answers)
 
     wait_until(count_all, "both count what was sent", DEADLINE_S)

@@ -13,6 +13,7 @@ from shared.settings_events import (
     ExporterNamed,
     InterfaceNamed,
     Invite,
+    MachineLeaves,
     RetentionSet,
     SettingRemoved,
     SettingsEvent,
@@ -46,6 +47,12 @@ STORED: list[tuple[bytes, bytes, SettingsEvent]] = [
         b'"secret_hash":"aabbccdd","expires_at_ms":9,"used_by":"central-c"}',
         Invite("00112233", "standby", "aabbccdd", 9, used_by="central-c"),
     ),
+    (
+        b"leaving/witness-1",
+        b'{"v":1,"kind":"leaving","machine":"witness-1","asked_at_ms":9,"replaced_by":"w-2",'
+        b'"had_central":true}',
+        MachineLeaves("witness-1", 9, "w-2", had_central=True),
+    ),
     (b"exporter/192.0.2.1", b"", SettingRemoved("exporter/192.0.2.1")),
 ]
 
@@ -76,6 +83,13 @@ events = st.one_of(
         st.just("") | names,
         st.just("") | st.from_regex("[0-9a-f]{8,64}", fullmatch=True),
         st.integers(0, 2**63 - 1),
+    ),
+    st.builds(
+        MachineLeaves,
+        st.from_regex("[A-Za-z0-9._-]{1,64}", fullmatch=True),
+        st.integers(0, 2**63 - 1),
+        st.just("") | names,
+        st.booleans(),
     ),
     st.builds(SettingRemoved, st.text(min_size=1).filter(str.isprintable)),
 )

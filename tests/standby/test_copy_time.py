@@ -60,5 +60,7 @@ def test_a_minute_says_nothing_of_hours_and_a_whole_copy_needs_none() -> None:
 def test_a_limit_that_is_too_low_is_red_before_it_begins() -> None:
     assert line_of(100 * GB, 0).light is Light.GREEN
     assert line_of(100 * GB, 10**7).light is Light.GREEN
+    assert line_of(100 * GB, 10**7, kafka_s=HOUR_S).light is Light.RED
+    assert line_of(100 * GB, 10**7, kafka_s=float("inf")).light is Light.GREEN
     red = line_of(100 * GB, 10**6)
     assert (red.light, "--rate" in red.remedy) == (Light.RED, True)

@@ -26,7 +26,7 @@ def brokers_router(keeper: Keeper, *, to_primary: Check) -> APIRouter:
         dependencies=[Depends(to_primary)],
     )
     async def remove(machine: str) -> Json:
-        if not keeper.leave(machine):
+        if not await keeper.leave(machine):
             raise HTTPException(
                 HTTPStatus.CONFLICT,
                 "no other machine of that name has a broker: see `steadflow cluster`",

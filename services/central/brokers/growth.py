@@ -4,17 +4,23 @@ So whoever was killed in the middle goes on from there, and two that do it do no
 are worse than one (with either gone nothing is decided), so there are one or three: the second and
 the third are added one right after the other, and a pair that was left behind is completed, or
 undone where no third is there.
+
+A machine that is replaced keeps its place until the other one answers, and its vote until that one
+can vote: never do fewer vote that live. A dead voter counts against the majority, so it is taken
+out first; one that lives, last.
 """
 
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from shared.membership import REPLICAS_MAX, Copies, Facts, Member
+from shared.membership import REPLICAS_MAX, Controller, Copies, Facts, Member
 from shared.topics import FLOWS, HA_HISTORY, HA_LOG, HA_ROLES, OUTBOX, SETTINGS
 
 BEHIND_MAX: Final = 100
 """An observer of the metadata log that lacks more is not yet let vote."""
 VOTERS: Final = 3
+NO_LIMIT: Final = -1
+"""Of bytes."""
 APART: Final = (HA_LOG.name, "__transaction_state")
 """Topics that shall not be led on the primary's machine: without them nobody can be chosen."""
 READ_TO_TAKE_OVER: Final = tuple(
@@ -27,12 +33,15 @@ class Wish(NamedTuple):
     """What facts do not tell. home: number of the broker on the primary's machine, 0 for none.
 
     leaving: brokers that go. spare: brokers on machines without a central, the best leaders of
-    what a takeover needs.
+    what a takeover needs. replaced: brokers that go once another one answers, with its number.
+    flows_bytes: most that a broker keeps of `flows`, 0 for no limit; None leaves that as it is.
     """
 
     home: int = 0
     leaving: frozenset[int] = frozenset()
     spare: frozenset[int] = frozenset()
+    replaced: tuple[tuple[int, int], ...] = ()
+    flows_bytes: int | None = None
 
 
 class Move(NamedTuple):
@@ -69,6 +78,12 @@ class SetInSyncMin(NamedTuple):
     value: int
 
 
+class KeepBytes(NamedTuple):
+    """So many bytes of each partition of `flows` are kept at most; -1 for no limit."""
+
+    value: int
+
+
 class Elect(NamedTuple):
     """Have the preferred replicas lead."""
 
@@ -87,12 +102,19 @@ class Wait(NamedTuple):
     why: str
 
 
-Step = Reassign | AddVoter | RemoveVoter | SetInSyncMin | Elect | Unregister | Wait
+Step = Reassign | AddVoter | RemoveVoter | SetInSyncMin | KeepBytes | Elect | Unregister | Wait
 
 
 def owed(facts: Facts, wish: Wish = Wish()) -> Step | None:  # noqa: B008  a tuple never changes
     """Return the one next step; None when the cluster is as it should be."""
-    return next(_steps(facts, wish), None)
+    return next(_steps(facts, due(facts, wish)), None)
+
+
+def due(facts: Facts, wish: Wish) -> Wish:
+    """Return `wish` with those among the leaving whose place is taken by now."""
+    alive = {each.number for each in facts.members if each.is_alive}
+    gone = {old for old, new in wish.replaced if new in alive}
+    return wish._replace(leaving=wish.leaving | gone)
 
 
 def _steps(facts: Facts, wish: Wish) -> Iterator[Step]:
@@ -101,6 +123,7 @@ def _steps(facts: Facts, wish: Wish) -> Iterator[Step]:
         yield Wait("no broker would stay")
         return
     yield from _lower_in_sync_min(facts, staying)
+    yield from keep_bytes(facts, wish)
     yield from _pair_of_voters(facts, staying, wish)
     yield from _take_from_leaving(facts, staying, wish)
     yield from _copy(facts, staying)
@@ -118,14 +141,28 @@ def _lower_in_sync_min(facts: Facts, staying: Collection[Member]) -> Iterator[St
             yield SetInSyncMin(topics, 1)
 
 
+def keep_bytes(facts: Facts, wish: Wish) -> Iterator[Step]:
+    """Yield what makes Kafka keep so much of `flows` as is wished."""
+    partitions = sum(each.topic == FLOWS.name for each in facts.copies)
+    kept = facts.bytes_kept.get(FLOWS.name)
+    if wish.flows_bytes is None or kept is None or not partitions:
+        return
+    wanted = wish.flows_bytes // partitions if wish.flows_bytes else NO_LIMIT
+    if kept != wanted:
+        yield KeepBytes(wanted)
+
+
 def _pair_of_voters(facts: Facts, staying: Collection[Member], wish: Wish) -> Iterator[Step]:
     voters = facts.voters
     if len(voters) != VOTERS - 1:
         return
-    third = _may_vote(facts, staying)
-    if len(staying) >= VOTERS and third and not wish.leaving.intersection(voters):
-        yield AddVoter(third[0])
-        return
+    if len(staying) >= VOTERS and not wish.leaving.intersection(voters):
+        if third := _may_vote(facts, staying):
+            yield AddVoter(third[0])
+            return
+        if _reading(facts, staying):
+            yield Wait("the third to vote reads the cluster's own log before")
+            return
     going = [number for number in voters if number in wish.leaving]
     others = [number for number in voters if number != wish.home]
     yield RemoveVoter((going or others)[-1])
@@ -145,11 +182,27 @@ def _take_from_leaving(facts: Facts, staying: Collection[Member], wish: Wish) ->
     if moves:
         is_moving = any(each.is_moving for each in facts.copies)
         yield Wait("copies move away from what leaves") if is_moving else Reassign(tuple(moves))
-    for number in sorted(wish.leaving.intersection(facts.voters)):
-        yield RemoveVoter(number)
+    yield from _pass_vote_on(facts, staying, wish)
     for member in facts.members:
         if member.number in wish.leaving and not member.is_alive:
             yield Unregister(member.number)
+
+
+def _pass_vote_on(facts: Facts, staying: Collection[Member], wish: Wish) -> Iterator[Step]:
+    going = [number for number in facts.voters if number in wish.leaving]
+    if not going:
+        return
+    alive = {each.number for each in facts.members if each.is_alive}
+    kept = [number for number in facts.voters if number not in wish.leaving and number in alive]
+    if len(staying) >= VOTERS and len(kept) < VOTERS:
+        able = _may_vote(facts, staying)
+        if len(kept) + len(able) < VOTERS:
+            yield Wait("what takes over a vote reads the cluster's own log before")
+            return
+        if alive.issuperset(going):
+            yield AddVoter(able[0])
+            return
+    yield RemoveVoter(min(going, key=lambda number: (number in alive, number)))
 
 
 def _copy(facts: Facts, staying: Collection[Member]) -> Iterator[Step]:
@@ -184,13 +237,14 @@ def _three_voters(facts: Facts, staying: Collection[Member], wish: Wish) -> Iter
         yield AddVoter(able[0])
 
 
-def _may_vote(facts: Facts, staying: Iterable[Member]) -> list[int]:
+def _reading(facts: Facts, staying: Iterable[Member]) -> list[Controller]:
+    """Return the observers that live."""
     alive = {each.number for each in staying if each.is_alive}
-    return [
-        each.number
-        for each in facts.controllers
-        if not each.is_voter and each.number in alive and each.behind <= BEHIND_MAX
-    ]
+    return [each for each in facts.controllers if not each.is_voter and each.number in alive]
+
+
+def _may_vote(facts: Facts, staying: Iterable[Member]) -> list[int]:
+    return [each.number for each in _reading(facts, staying) if each.behind <= BEHIND_MAX]
 
 
 def _raise_in_sync_min(facts: Facts, staying: Collection[Member]) -> Iterator[Step]:

@@ -1,34 +1,33 @@
 """Keeps Kafka's machines as they should be: looks, and the primary does what is owed."""
 
 import asyncio
+import contextlib
 import logging
 import zlib
-from collections.abc import Callable, Collection
-from typing import Final
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Final, NamedTuple
 
 from services.central.answers import Json
-from services.central.brokers.growth import (
-    AddVoter,
-    Elect,
-    Reassign,
-    RemoveVoter,
-    SetInSyncMin,
-    Step,
-    Unregister,
-    Wait,
-    Wish,
-    led_at_home,
-    owed,
-)
-from services.central.brokers.survives import survives
+from services.central.brokers.disks import copied, said, short_disks
+from services.central.brokers.doing import do
+from services.central.brokers.growth import Step, Wish, due, keep_bytes, led_at_home, owed
+from services.central.brokers.outside import ASKED, OURS, risks
+from services.central.brokers.shown import machines_shown, step_said
+from services.central.brokers.survives import leaving_sentences, survives
+from services.central.roles.role import NotPrimary
+from services.central.settings import SettingsAway
 from shared.kafka import Brokers, KafkaAway, Membership, MembershipRefused, open_membership
-from shared.kafka.membership import THROTTLED
-from shared.membership import IN_SYNC_MIN, Facts
+from shared.membership import Disk, Facts, Member
+from shared.settings_events import MachineLeaves, SettingRemoved, SettingsEvent, leaving_key
 
 log = logging.getLogger(__name__)
 
 BUSY_S: Final = 1.0
 QUIET_S: Final = 5.0
+OUTSIDE_S: Final = 60.0
+DISKS_EVERY_TURNS: Final = 4
+DISK_TIMEOUT_S: Final = 3.0
 _NUMBERS: Final = 1_000_000
 _FIRST_JOINED: Final = 2
 
@@ -41,35 +40,78 @@ def number_of(machine: str) -> int:
     return _FIRST_JOINED + zlib.crc32(machine.encode()) % _NUMBERS
 
 
+def wishes_over(
+    leaving: Iterable[MachineLeaves], facts: Facts, centrals: Collection[str]
+) -> list[str]:
+    """Return the machines that are gone, or that came back. centrals: names of those listed."""
+    known = {each.machine for each in facts.members}
+    return [
+        each.machine
+        for each in leaving
+        if each.machine not in known or (each.had_central and each.machine in centrals)
+    ]
+
+
+class BrokerLimits(NamedTuple):
+    """Of each broker. copy_bytes_per_s: for copies that are behind. flows_bytes: as of `Wish`.
+
+    read_bytes_per_s: for each client.
+    """
+
+    copy_bytes_per_s: int
+    read_bytes_per_s: int
+    flows_bytes: int | None = None
+
+
 class Keeper:
     """What is known of the machines, and the loop that learns it.
 
     facts: as last seen; None before, and while no other machine can reach this one. step: what is
-    owed next. problem: why it could not be read or done; empty when it could.
+    owed next. problem: why it could not be read or done; empty when it could. risks: of a Kafka of
+    the user's own. disks: with the log, by machine, of those that told when last asked.
     """
 
     def __init__(
         self,
         *,
         brokers: Callable[[], Brokers | None],
+        local: Brokers,
         home: int,
         is_primary: Callable[[], bool],
         centrals: Callable[[], Collection[str]],
-        copy_bytes_per_s: int,
+        limits: BrokerLimits,
+        note_disks: Callable[[str | None], None] = lambda text: None,
+        leaving: Callable[[], Mapping[str, MachineLeaves]],
+        change: Callable[[SettingsEvent], Awaitable[None]],
+        now_ms: Callable[[], int],
+        connect: Callable[[Brokers], AbstractAsyncContextManager[Membership]] = open_membership,
     ) -> None:
         """brokers: as other machines reach them; None while they cannot. centrals: their names.
 
-        home: number of the broker on this machine, 0 for none. copy_bytes_per_s: of each broker.
+        local: as this process reaches them. home: number of the broker on this machine; 0 where
+        Kafka is the user's own, which is only looked at. note_disks: gets which disks are nearly
+        full. leaving: machines that go, as the settings say. change: writes one of these.
         """
         self._brokers = brokers
+        self._local = local
         self._home = home
         self._is_primary = is_primary
         self._centrals = centrals
-        self._copy_bytes_per_s = copy_bytes_per_s
+        self._limits = limits
+        self._note_disks = note_disks
+        self._leaving = leaving
+        self._change = change
+        self._now_ms = now_ms
+        self._connect = connect
         self.facts: Facts | None = None
         self.step: Step | None = None
         self.problem = ""
-        self._leaving: set[str] = set()
+        self.risks: list[str] = []
+        self.disks: dict[str, Disk] = {}
+        self._disks: dict[int, Disk] = {}
+        self._short: dict[str, str] = {}
+        self._turns = 0
+        self._has_limited = False
 
     @property
     def wish(self) -> Wish:
@@ -77,78 +119,158 @@ class Keeper:
         names = self._centrals()
         members = () if self.facts is None else self.facts.members
         spare = {each.number for each in members if each.machine not in names}
-        leaving = {each.number for each in members if each.machine in self._leaving}
-        return Wish(self._home, frozenset(leaving), frozenset(spare - {self._home}))
+        asked = self._leaving()
+        going = {each.number: asked[each.machine] for each in members if each.machine in asked}
+        return Wish(
+            self._home,
+            frozenset(number for number, each in going.items() if not each.replaced_by),
+            frozenset(spare - {self._home}),
+            tuple(
+                (number, number_of(each.replaced_by))
+                for number, each in going.items()
+                if each.replaced_by
+            ),
+            self._limits.flows_bytes,
+        )
 
-    def leave(self, machine: str) -> bool:
+    async def look(self) -> None:
+        """See anew who is there. Raises KafkaAway, MembershipRefused."""
+        brokers = self._brokers()
+        if brokers is not None:
+            async with self._connect(brokers) as membership:
+                self.facts = await membership.facts()
+
+    def has(self, machine: str) -> bool:
+        """Whether another machine of that name has a broker."""
+        return self._member(machine) is not None
+
+    def answers(self, machine: str) -> bool:
+        """Whether it has one that lives."""
+        member = self._member(machine)
+        return member is not None and member.is_alive
+
+    def votes(self, machine: str) -> bool:
+        """Whether it has one that votes, alive or dead."""
+        member = self._member(machine)
+        return member is not None and self.facts is not None and member.number in self.facts.voters
+
+    def _member(self, machine: str) -> Member | None:
+        members = () if self.facts is None else self.facts.members
+        others = (each for each in members if each.number != self._home)
+        return next((each for each in others if each.machine == machine), None)
+
+    async def leave(
+        self, machine: str, *, replaced_by: str = "", had_central: bool = False
+    ) -> bool:
         """Take copies and vote from a machine that goes, or is gone; False for one unknown.
 
-        Kept in memory only: after a takeover it is asked for again.
+        replaced_by, had_central: as of `MachineLeaves`. Raises SettingsAway, NotPrimary.
         """
-        members = () if self.facts is None else self.facts.members
-        is_known = any(each.machine == machine and each.number != self._home for each in members)
-        if is_known:
-            self._leaving.add(machine)
-        return is_known
+        if not self.has(machine):
+            return False
+        await self._change(MachineLeaves(machine, self._now_ms(), replaced_by, had_central))
+        return True
+
+    async def stay(self, machine: str) -> None:
+        """Keep a machine after all: it joins again. Raises SettingsAway, NotPrimary."""
+        if machine in self._leaving():
+            await self._change(SettingRemoved(leaving_key(machine)))
 
     async def run(self) -> None:
         """Look, and do what is owed while this central is the primary; until cancelled."""
         while True:
             try:
-                await self._turn()
+                await self.turn()
                 self.problem = ""
-            except (KafkaAway, MembershipRefused) as error:
+            except (KafkaAway, MembershipRefused, SettingsAway, NotPrimary) as error:
                 if str(error) != self.problem:
                     log.warning("machines: %s", error)
                 self.problem = str(error)
-            await asyncio.sleep(QUIET_S if self.step is None else BUSY_S)
+            await asyncio.sleep(self._pause_s)
 
-    async def _turn(self) -> None:
+    @property
+    def _pause_s(self) -> float:
+        if self._home == 0 and not self.problem:
+            return OUTSIDE_S
+        return QUIET_S if self.step is None else BUSY_S
+
+    async def turn(self) -> None:
+        """Look once, and do the one step that is owed. Raises what `run` passes over."""
+        self._turns += 1
+        if self._home == 0:
+            await self._look_outside()
+            return
         brokers = self._brokers()
         if brokers is None:
             self.facts = self.step = None
+            if self._turns % DISKS_EVERY_TURNS == 1:
+                await self._look_after_one()
             return
-        async with open_membership(brokers) as membership:
+        async with self._connect(brokers) as membership:
             facts = self.facts = await membership.facts()
-            self._leaving &= {each.machine for each in facts.members}
+            is_copying = any(len(each.in_sync) < len(each.replicas) for each in facts.copies)
+            if is_copying or self._turns % DISKS_EVERY_TURNS == 1:
+                await self._look_at_disks(membership, facts)
+            if self._is_primary():
+                for machine in wishes_over(self._leaving().values(), facts, self._centrals()):
+                    await self.stay(machine)
             step = owed(facts, self.wish)
             if step != self.step and step is not None:
-                log.info("machines: owed %s", _said(step))
+                log.info("machines: owed %s", step_said(step))
             self.step = step
             if step is not None and self._is_primary():
-                await self._do(membership, facts, step)
+                await do(step, membership, facts, self._limits.copy_bytes_per_s)
+            await self._limit_readers(membership)
 
-    async def _do(self, membership: Membership, facts: Facts, step: Step) -> None:
-        controllers = {each.number: each for each in facts.controllers}
-        match step:
-            case Reassign(moves, is_order_only):
-                if not is_order_only:
-                    alive = [each.number for each in facts.members if each.is_alive]
-                    await membership.limit_copies(alive, self._copy_bytes_per_s)
-                    topics = {each.topic for each in moves}
-                    await membership.set_topics(topics, dict.fromkeys(THROTTLED, "*"))
-                await membership.reassign(moves)
-            case AddVoter(number):
-                member = facts.member(number)
-                assert member is not None
-                await membership.add_voter(facts.cluster_id, controllers[number], member)
-            case RemoveVoter(number):
-                await membership.remove_voter(facts.cluster_id, controllers[number])
-            case SetInSyncMin(names, value):
-                await membership.set_topics(names, {IN_SYNC_MIN: str(value)})
-            case Elect(places):
-                await membership.elect(places)
-            case Unregister(number):
-                await membership.unregister(number)
-            case Wait():
-                pass
+    async def _look_at_disks(self, membership: Membership, facts: Facts) -> None:
+        found: dict[int, Disk] = {}
+        for member in facts.members:
+            if member.is_alive:
+                # One that stands still is alive for a while, and shall hold nothing up.
+                with contextlib.suppress(KafkaAway, MembershipRefused, TimeoutError):
+                    async with asyncio.timeout(DISK_TIMEOUT_S):
+                        found[member.number] = await membership.disk(member.number)
+        self._disks = found
+        names = {each.number: each.machine for each in facts.members}
+        self.disks = {names[number]: disk for number, disk in found.items()}
+        short = short_disks(self.disks)
+        for machine, line in short.items():
+            if machine not in self._short:
+                log.warning("machines: %s", line)
+        self._short = short
+        self._note_disks("; ".join(short.values()) or None)
+
+    async def _limit_readers(self, membership: Membership) -> None:
+        """Once is enough: the cluster keeps it."""
+        if self._is_primary() and not self._has_limited:
+            await membership.limit_readers(self._limits.read_bytes_per_s)
+            self._has_limited = True
+
+    async def _look_after_one(self) -> None:
+        """No other machine reaches this one: there is a disk, and nothing to grow."""
+        async with self._connect(self._local) as membership:
+            facts = await membership.facts()
+            await self._look_at_disks(membership, facts)
+            if self._is_primary():
+                for step in keep_bytes(facts, self.wish):
+                    await do(step, membership, facts, self._limits.copy_bytes_per_s)
+            await self._limit_readers(membership)
+
+    async def _look_outside(self) -> None:
+        async with self._connect(self._local) as membership:
+            copies = [each for each in await membership.copies() if each.topic in OURS]
+            topics = sorted({each.topic for each in copies})
+            found = risks(copies, await membership.topic_settings(topics, ASKED))
+        for line in found:
+            if line not in self.risks:
+                log.warning("kafka: %s", line)
+        self.risks = found
 
     def joining(self, machine: str) -> Json | None:
         """Return what a broker needs to join; None while none can."""
         facts = self.facts
         if facts is None:
             return None
-        self._leaving.discard(machine)
         voting = [each for each in facts.members if each.number in facts.voters]
         controllers = (each._replace(port=each.controller_port).address for each in voting)
         return {
@@ -158,53 +280,37 @@ class Keeper:
         }
 
     def sentences(self) -> list[str]:
-        """Return what losing a machine does; nothing while that is not known."""
-        return [] if self.facts is None else survives(self.facts, self.wish)
+        """Return what losing a machine does and who goes, or what is risky about a Kafka outside.
+
+        Nothing while that is not known.
+        """
+        if self.facts is None:
+            return self.risks + list(self._short.values())
+        wish = self.wish
+        lines = survives(self.facts, wish)
+        lines += leaving_sentences(self._leaving().values(), self.facts, due(self.facts, wish))
+        if (done := copied(self.facts, self._disks)) is not None:
+            lines.append(
+                f"of the copies that are not whole yet {said(done.done_bytes)} of "
+                f"{said(done.total_bytes)} are there"
+            )
+        return lines + list(self._short.values())
 
     def shown(self) -> Json:
         """Return it for people."""
         facts = self.facts
         if facts is None:
-            return {"machines": [], "owed": None, "problem": self.problem, "survives": []}
+            return {
+                "machines": [], "owed": None, "problem": self.problem,
+                "survives": list(self._short.values()), "risks": self.risks,
+            }  # fmt: skip
         led = led_at_home(facts, self._home) if self._is_primary() else []
         return {
-            "machines": [
-                {
-                    "machine": each.machine,
-                    "number": each.number,
-                    "address": each.address,
-                    "is_alive": each.is_alive,
-                    "votes": each.number in facts.voters,
-                    "leads": sorted(
-                        {one.topic for one in facts.copies if one.leader == each.number}
-                    ),
-                    "in_sync": sum(each.number in one.in_sync for one in facts.copies),
-                    "copies": sum(each.number in one.replicas for one in facts.copies),
-                }
-                for each in facts.members
-            ],
+            "machines": machines_shown(facts, self._disks),
             "partitions": len(facts.copies),
-            "owed": None if self.step is None else _said(self.step),
+            "owed": None if self.step is None else step_said(self.step),
             "problem": self.problem,
             "led_on_the_primarys_machine": led,
             "survives": self.sentences(),
+            "risks": [],
         }
-
-
-def _said(step: Step) -> str:
-    match step:
-        case Reassign(moves, is_order_only):
-            what = "other leaders preferred" if is_order_only else "copied"
-            return f"{len(moves)} partitions {what}"
-        case AddVoter(number):
-            return f"broker {number} votes"
-        case RemoveVoter(number):
-            return f"broker {number} does not vote any more"
-        case SetInSyncMin(topics, value):
-            return f"{value} copies in sync demanded of {len(topics)} topics"
-        case Elect(places):
-            return f"the leaders of {len(places)} partitions move"
-        case Unregister(number):
-            return f"broker {number} is forgotten"
-        case Wait(why):
-            return why

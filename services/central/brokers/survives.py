@@ -1,13 +1,17 @@
 """What the loss of each machine would do, in plain sentences; pure."""
 
-from services.central.brokers.growth import VOTERS, Wish, led_at_home
+from collections.abc import Iterable
+
+from services.central.brokers.growth import VOTERS, Wish, due, led_at_home
 from shared.membership import Facts, Member
+from shared.settings_events import MachineLeaves
 
 WITNESS = "`steadflow witness invite` here prints the line to run on a third machine"
 
 
 def survives(facts: Facts, wish: Wish) -> list[str]:
     """Return what this cluster survives and what not, and how it would survive more."""
+    wish = due(facts, wish)
     staying = [each for each in facts.members if each.number not in wish.leaving]
     if len(staying) == 1:
         return [
@@ -36,6 +40,25 @@ def survives(facts: Facts, wish: Wish) -> list[str]:
         lines.append(
             f"{' and '.join(led)} is led on the primary's machine: a takeover would take up to 7 s"
         )
+    return lines
+
+
+def leaving_sentences(leaving: Iterable[MachineLeaves], facts: Facts, wish: Wish) -> list[str]:
+    """Return who goes, and what a person has to do about it."""
+    lines = []
+    asked = {each.machine: each for each in leaving}
+    for member in facts.members:
+        if (each := asked.get(member.machine)) is None:
+            continue
+        if each.replaced_by and member.number not in wish.leaving:
+            lines.append(
+                f"{each.machine} is replaced by {each.replaced_by} as soon as the broker there "
+                "answers"
+            )
+        elif member.is_alive:
+            lines.append(f"{each.machine} leaves: it is forgotten once it was stopped there")
+        else:
+            lines.append(f"{each.machine} leaves, and is forgotten then")
     return lines
 
 

@@ -40,13 +40,17 @@ class NewInvite(BaseModel):
 
 
 class Join(BaseModel):
-    """A token, who joins with it and as what, and its certificate signing request (PEM)."""
+    """A token, who joins with it and as what, and its certificate signing request (PEM).
+
+    replaces: the machine that is gone, whose place it takes; empty for none.
+    """
 
     model_config = ConfigDict(extra="forbid")
     token: str = Field(max_length=200)
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
     joins_as: JoinsAs = JoinsAs.STANDBY
     request: str = Field(max_length=REQUEST_BYTES_MAX)
+    replaces: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,64}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,9 @@ class Joining:
     fingerprint: of what others can verify that by. sign: makes a certificate of a request, for a
     node of a name and role; raises ValueError with one sentence. given: what a machine of that
     name that joined as this is told. install: lines that get the release there, from that url;
-    blocking. is_taken: whether somebody else goes by that name in that role.
+    blocking. why_taken: why nobody else can have that name in that role; empty when one can.
+    replace: has the second machine take the place of the first, in the name of that request; raises
+    HTTPException. stay: keeps a machine that was leaving.
     """
 
     url: Callable[[], str]
@@ -75,7 +81,9 @@ class Joining:
     given: Callable[[str, JoinsAs], Json]
     now_ms: Callable[[], int]
     install: Callable[[str, JoinsAs], Sequence[str]] = lambda url, joins_as: ()
-    is_taken: Callable[[str, JoinsAs], bool] = lambda name, joins_as: False
+    why_taken: Callable[[str, JoinsAs], str] = lambda name, joins_as: ""
+    replace: Callable[[Request, str, str], Awaitable[None]] | None = None
+    stay: Callable[[str], Awaitable[None]] | None = None
 
 
 def invites_router(
@@ -138,7 +146,7 @@ def invites_router(
         "one key. The answer holds what the new node needs to be trusted by all others.",
         dependencies=[Depends(over_tls), Depends(to_primary)],
     )
-    async def join(body: Join) -> Json:
+    async def join(body: Join, request: Request) -> Json:
         try:
             token = parse_token(body.token)
         except InviteTokenError as error:
@@ -163,11 +171,12 @@ def invites_router(
                 )
             except InviteRefused as error:
                 raise HTTPException(HTTPStatus.FORBIDDEN, str(error)) from error
-            if joining.is_taken(body.name, body.joins_as):
-                raise HTTPException(
-                    HTTPStatus.CONFLICT,
-                    f"a {body.joins_as} named {body.name} runs already: choose another by --name",
-                )
+            if why := joining.why_taken(body.name, body.joins_as):
+                raise HTTPException(HTTPStatus.CONFLICT, why)
+            if body.replaces and joining.replace is not None:
+                await joining.replace(request, body.replaces, body.name)
+            if joining.stay is not None:
+                await joining.stay(body.name)
             await change(used)
         return {
             "name": body.name,

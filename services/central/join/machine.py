@@ -1,8 +1,10 @@
 """This machine as others join it: its name for them, its authority, and what they are told."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
+
+from fastapi import Request
 
 from services.central.answers import Json
 from services.central.brokers.keeper import Keeper
@@ -58,12 +60,14 @@ def joining_of(
     collectors: Callable[[], Collection[str]],
     install: Callable[[str, JoinsAs], Sequence[str]],
     keeper: Keeper,
+    replace: Callable[[Request, str, str], Awaitable[None]],
     now_ms: Callable[[], int],
 ) -> Joining | None:
     """Return how machines join through this central; None where it has no authority.
 
     token: of the cluster, which a standby gets too. urls: of all centrals. collectors: names of
-    those that are heard. install: as of `Joining`. keeper: knows the brokers. Raises ConfigError.
+    those that are heard. install, replace: as of `Joining`. keeper: knows the brokers. Raises
+    ConfigError.
     """
     if config.authority_dir is None or token is None:
         return None
@@ -91,8 +95,17 @@ def joining_of(
         own = config.https_certificate
         return fingerprint(authority.certificate_pem if own is None else read_pem(own))
 
-    def is_taken(name: str, joins_as: JoinsAs) -> bool:
-        return joins_as is JoinsAs.COLLECTOR and name in collectors()
+    def why_taken(name: str, joins_as: JoinsAs) -> str:
+        if joins_as is JoinsAs.COLLECTOR:
+            if name in collectors():
+                return f"a collector named {name} runs already: choose another by --name"
+        elif keeper.votes(name):
+            # Another disk under that name would be a second voter of its number.
+            return (
+                f"the broker of {name} votes: choose another by --name, and --replace {name} "
+                "where that machine is gone"
+            )
+        return ""
 
     return Joining(
         url=lambda: https_url(config),
@@ -101,7 +114,9 @@ def joining_of(
         given=given,
         now_ms=now_ms,
         install=install,
-        is_taken=is_taken,
+        why_taken=why_taken,
+        replace=replace,
+        stay=keeper.stay,
     )
 
 

@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from services.central.answers import Json
 from services.central.join.api import Check, over_tls
 from services.central.join.invites import InviteRefused, JoinsAs, redeemed
+from services.central.join.leaving import Leaving
 from services.central.join.machines import Machines, Report, row_of
 from services.central.join.node_api import PORTS_MAX, Port, reach_back
 from shared.invite_token import InviteTokenError, parse_token
-from shared.settings_events import Invite, SettingRemoved, SettingsEvent, invite_key
+from shared.settings_events import Invite
 
 
 class Gone(BaseModel):
@@ -40,18 +41,13 @@ class Preview(BaseModel):
 class Cluster:
     """What the routes need of a central.
 
-    invites: all there are; blocking. change: writes a setting, and returns when it was read back.
-    is_listed: whether the roles know a node. ask_registry: passes a request on for a decision.
-    forget: drops what only this central keeps of a node.
+    invites: all there are; blocking. leaving: how a node is forgotten.
     node: what this machine is and holds, as of `/api/v1/node`. brokers: as others reach them.
     tick_age_ms: how old the newest tick of the log is by this clock; None before one.
     """
 
     invites: Callable[[], Sequence[Invite]]
-    change: Callable[[SettingsEvent], Awaitable[None]]
-    is_listed: Callable[[str], bool]
-    ask_registry: Callable[[Request], Awaitable[Response]]
-    forget: Callable[[str], None]
+    leaving: Leaving
     node: Callable[[], Awaitable[Json]]
     brokers: Callable[[], str]
     tick_age_ms: Callable[[], float | None]
@@ -113,18 +109,8 @@ def machines_router(
         "still heard, and for the primary.",
         dependencies=before,
     )
-    async def forget(body: Gone, request: Request) -> Response:
-        used = [
-            each for each in await asyncio.to_thread(cluster.invites) if each.used_by == body.node
-        ]
-        # What broke off behind the registry's part is finished by another try.
-        if cluster.is_listed(body.node) or not used:
-            answer = await cluster.ask_registry(request)
-            if answer.status_code != HTTPStatus.OK:
-                return answer
-        for invite in used:
-            await cluster.change(SettingRemoved(invite_key(invite.invite)))
-        cluster.forget(body.node)
-        return Response(f'{{"node":"{body.node}"}}', media_type="application/json")
+    async def forget(body: Gone, request: Request) -> Json:
+        await cluster.leaving.take_leave(request, body.node, has_stopped=body.has_stopped)
+        return {"node": body.node}
 
     return router

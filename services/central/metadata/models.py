@@ -115,6 +115,16 @@ class ApiTokenRow(Base):
     made_by: Mapped[str] = mapped_column(String(255))
 
 
+class LeavingRow(Base):
+    """A machine whose broker goes."""
+
+    __tablename__ = "setting_leaving"
+    machine: Mapped[str] = mapped_column(String(255), primary_key=True)
+    asked_at_ms: Mapped[int] = mapped_column(BigInteger)
+    replaced_by: Mapped[str] = mapped_column(String(255))
+    had_central: Mapped[bool] = mapped_column(Boolean)
+
+
 class ExporterSeenRow(Base):
     """An exporter and export version that sent flows."""
 

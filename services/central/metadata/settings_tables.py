@@ -14,6 +14,7 @@ from services.central.metadata.models import (
     ExporterNameRow,
     InterfaceNameRow,
     InviteRow,
+    LeavingRow,
     RetentionRow,
     SettingsPositionRow,
 )
@@ -25,12 +26,13 @@ from shared.settings_events import (
     ExporterNamed,
     InterfaceNamed,
     Invite,
+    MachineLeaves,
     RetentionSet,
     SettingRemoved,
     SettingsEvent,
 )
 
-_Event = TypeVar("_Event", Invite, Account, ApiToken)
+_Event = TypeVar("_Event", Invite, Account, ApiToken, MachineLeaves)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,15 @@ _TABLES = (
     InviteRow,
     AccountRow,
     ApiTokenRow,
+    LeavingRow,
 )
 
 
 class SettingsTables:
-    """The settings as they are now. Blocking, but for `retention`, `accounts` and `tokens`."""
+    """The settings as they are now.
+
+    Blocking, but for `retention`, `accounts`, `tokens` and `leaving`.
+    """
 
     def __init__(self, engine: Engine, topic: str) -> None:
         """Keep the settings that come from `topic`."""
@@ -62,6 +68,7 @@ class SettingsTables:
         with Session(engine) as session:
             self._retention = _retention_in(session)
             self._accounts, self._tokens = _accounts_in(session), _tokens_in(session)
+            self._leaving = _leaving_in(session)
 
     def position(self) -> SettingsPosition | None:
         """Return where reading goes on; None before the first time."""
@@ -99,7 +106,9 @@ class SettingsTables:
             session.flush()
             retention = _retention_in(session)
             accounts, tokens = _accounts_in(session), _tokens_in(session)
+            leaving = _leaving_in(session)
         self._retention, self._accounts, self._tokens = retention, accounts, tokens
+        self._leaving = leaving
 
     def retention(self) -> RetentionSet | None:
         """Return the retention setting; None: the configured defaults hold. Does not block."""
@@ -112,6 +121,10 @@ class SettingsTables:
     def tokens(self) -> Mapping[str, ApiToken]:
         """Return all API tokens by id. Does not block."""
         return self._tokens
+
+    def leaving(self) -> Mapping[str, MachineLeaves]:
+        """Return the machines whose broker goes, by name. Does not block."""
+        return self._leaving
 
     def exporters(self) -> Sequence[ExporterNamed]:
         """Return all named exporters."""
@@ -154,6 +167,11 @@ def _tokens_in(session: Session) -> Mapping[str, ApiToken]:
     return {row.token: _event_of(ApiToken, row) for row in rows}
 
 
+def _leaving_in(session: Session) -> Mapping[str, MachineLeaves]:
+    rows = session.scalars(select(LeavingRow).order_by(LeavingRow.machine))
+    return {row.machine: _event_of(MachineLeaves, row) for row in rows}
+
+
 def _event_of(kind: type[_Event], row: object) -> _Event:
     """Return the event that a row of the same columns was written from."""
     return kind(**{field: getattr(row, field) for field in kind.__dataclass_fields__})
@@ -182,6 +200,8 @@ def _write(session: Session, event: SettingsEvent) -> None:
             session.merge(AccountRow(**asdict(event)))
         case ApiToken():
             session.merge(ApiTokenRow(**asdict(event)))
+        case MachineLeaves():
+            session.merge(LeavingRow(**asdict(event)))
         case SettingRemoved(key):
             _remove(session, key)
 
@@ -199,6 +219,8 @@ def _remove(session: Session, key: str) -> None:
         session.execute(delete(AccountRow).where(AccountRow.account == rest))
     elif kind == "token":
         session.execute(delete(ApiTokenRow).where(ApiTokenRow.token == rest))
+    elif kind == "leaving":
+        session.execute(delete(LeavingRow).where(LeavingRow.machine == rest))
     elif kind == "interface":
         exporter, _, if_index = rest.rpartition("/")
         # A key is whatever somebody wrote to the topic.

@@ -1,5 +1,6 @@
 """Roles over HTTP: who is primary, the whole cluster, and what is passed on to others."""
 
+import json
 import ssl
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -98,13 +99,20 @@ def add_passed_on(app: Any) -> None:  # Any: FastAPI's handlers are typed by Exc
 
 
 async def ask_registry(
-    request: Request, what: str, registries: tuple[str, ...], token: str | None
+    request: Request,
+    what: str,
+    registries: tuple[str, ...],
+    token: str | None,
+    body: object = None,
 ) -> Response:
-    """Pass a request on to the first registry that answers, as `what`; 503 when none does."""
+    """Pass a request on to the first registry that answers, as `what`; 503 when none does.
+
+    body: JSON, instead of the request's own.
+    """
     said = "no registry is known here: setting registry_urls"
     for registry in registries:
         url = f"{registry.rstrip('/')}/{what}"
-        found = await _send(request, url, token=token, timeout_s=REGISTRY_TIMEOUT_S)
+        found = await _send(request, url, token=token, timeout_s=REGISTRY_TIMEOUT_S, body=body)
         if found.status_code != HTTPStatus.BAD_GATEWAY:
             return found
         said = "no registry answers"
@@ -118,6 +126,7 @@ async def _send(
     token: str | None,
     timeout_s: float,
     tls: ssl.SSLContext | None = None,
+    body: object = None,
 ) -> Response:
     """Send the request to `url` in the name of who asks; 502 when nobody answers there.
 
@@ -127,6 +136,7 @@ async def _send(
     headers = {BY: behalf_of(who_asks(request)), "Authorization": f"Bearer {token or ''}"}
     if "content-type" in request.headers:
         headers["Content-Type"] = request.headers["content-type"]
+    content = await request.body() if body is None else json.dumps(body).encode()
     try:
         async with httpx.AsyncClient(
             timeout=timeout_s, trust_env=False, verify=True if tls is None else tls
@@ -134,7 +144,7 @@ async def _send(
             answer = await client.request(
                 request.method,
                 url,
-                content=await request.body(),
+                content=content,
                 headers={**headers, FORWARDED: "1"},
             )
     except (httpx.HTTPError, httpx.InvalidURL):

@@ -1,0 +1,163 @@
+"""Whoever keeps Kafka's machines goes on where another one left off."""
+
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from services.central.brokers.growth import Wait
+from services.central.brokers.keeper import BrokerLimits, Keeper, number_of, wishes_over
+from shared.kafka import Brokers
+from shared.membership import Facts
+from shared.settings_events import MachineLeaves, SettingRemoved, SettingsEvent, key_of
+from tests.central.kafka_machines import MemoryMachines, cluster, dead, joined
+
+TURNS_MAX = 60
+
+
+class Settings:
+    """Who leaves, as every central reads it."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, MachineLeaves] = {}
+
+    def leaving(self) -> Mapping[str, MachineLeaves]:
+        return {each.machine: each for each in self.kept.values()}
+
+    async def change(self, event: SettingsEvent) -> None:
+        if isinstance(event, SettingRemoved):
+            self.kept.pop(event.key, None)
+        else:
+            assert isinstance(event, MachineLeaves)
+            self.kept[key_of(event)] = event
+
+
+def keeper(
+    machines: MemoryMachines,
+    settings: Settings,
+    *,
+    home: int = 1,
+    is_primary: bool = True,
+    is_reached: bool = True,
+    centrals: tuple[str, ...] = (),
+    limits: BrokerLimits = BrokerLimits(1, 2),  # noqa: B008  a tuple never changes
+    noted: Callable[[str | None], None] = lambda text: None,
+) -> Keeper:
+    return Keeper(
+        brokers=lambda: Brokers("unused:1") if is_reached else None,
+        local=Brokers("unused:1"),
+        home=home,
+        is_primary=lambda: is_primary,
+        centrals=lambda: centrals,
+        limits=limits,
+        note_disks=noted,
+        leaving=settings.leaving,
+        change=settings.change,
+        now_ms=lambda: 5,
+        connect=machines.connect,
+    )
+
+
+async def rest(keeper: Keeper) -> None:
+    """Turn until nothing is owed, or only a wait for what does not come."""
+    for _ in range(TURNS_MAX):
+        await keeper.turn()
+        if keeper.step is None or isinstance(keeper.step, Wait):
+            return
+    raise AssertionError(f"still owed: {keeper.step}")
+
+
+async def grown(settings: Settings) -> MemoryMachines:
+    machines = MemoryMachines(cluster(1, 2, 3))
+    await rest(keeper(machines, settings))
+    assert machines.facts_now.voters == (1, 2, 3)
+    return machines
+
+
+def machines_in(facts: Facts) -> set[str]:
+    return {each.machine for each in facts.members}
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_the_next_primary_goes_on_with_a_machine_that_leaves(turns: int) -> None:
+    settings = Settings()
+    machines = await grown(settings)
+    machines.facts_now = dead(machines.facts_now, 3)
+    first = keeper(machines, settings)
+    await first.turn()
+    assert await first.leave("m3", had_central=True)
+    for _ in range(turns):
+        await first.turn()
+
+    second = keeper(machines, settings, home=2)
+    await rest(second)
+    await second.turn()
+
+    assert machines_in(machines.facts_now) == {"m1", "m2"}
+    assert machines.facts_now.voters in ((1,), (2,))
+    assert settings.kept == {}
+
+
+async def test_without_a_wish_a_dead_machine_stays() -> None:
+    settings = Settings()
+    machines = await grown(settings)
+    machines.facts_now = dead(machines.facts_now, 3)
+
+    await rest(keeper(machines, settings, home=2))
+
+    assert machines_in(machines.facts_now) == {"m1", "m2", "m3"}
+
+
+async def test_another_machine_takes_the_place_of_a_dead_one() -> None:
+    settings = Settings()
+    machines = await grown(settings)
+    machines.facts_now = dead(machines.facts_now, 3)
+    here = keeper(machines, settings)
+    await here.turn()
+    assert await here.leave("m3", replaced_by="m4")
+    await rest(here)
+    assert machines.facts_now.voters == (1, 2, 3)
+    assert "m3 is replaced by m4 as soon as" in here.sentences()[-1]
+
+    number = number_of("m4")
+    facts = joined(machines.facts_now, number)
+    newcomer = facts.members[-1]._replace(machine="m4")
+    machines.facts_now = facts._replace(members=(*facts.members[:-1], newcomer))
+    await rest(here)
+    await here.turn()
+
+    assert machines_in(machines.facts_now) == {"m1", "m2", "m4"}
+    assert set(machines.facts_now.voters) == {1, 2, number}
+    assert settings.kept == {}
+
+
+async def test_who_joins_again_or_is_heard_again_stays() -> None:
+    settings = Settings()
+    machines = await grown(settings)
+    here = keeper(machines, settings)
+    await here.turn()
+    assert await here.leave("m2")
+    await here.stay("m2")
+    assert settings.kept == {}
+
+    assert await here.leave("m3", had_central=True)
+    await keeper(machines, settings, centrals=("m3",), is_primary=False).turn()
+    assert settings.kept
+    await keeper(machines, settings, centrals=("m3",)).turn()
+    assert settings.kept == {}
+
+
+async def test_neither_the_own_machine_nor_an_unknown_one_leaves() -> None:
+    settings = Settings()
+    here = keeper(await grown(settings), settings)
+    await here.turn()
+
+    assert not await here.leave("m1")
+    assert not await here.leave("m9")
+    assert settings.kept == {}
+
+
+def test_a_broker_may_go_though_the_central_of_that_machine_lives() -> None:
+    facts = cluster(1, 2)
+    assert wishes_over([MachineLeaves("m2", 0)], facts, {"m2"}) == []
+    assert wishes_over([MachineLeaves("m2", 0, had_central=True)], facts, {"m2"}) == ["m2"]
+    assert wishes_over([MachineLeaves("m3", 0)], facts, ()) == ["m3"]
