@@ -21,8 +21,8 @@ CLIENT_ID = "recorder"
 class Recorder:
     """What was read of `ha.log` so far. Made by `recording`."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        self._brokers = Brokers(bootstrap_servers)
+    def __init__(self, brokers: Brokers) -> None:
+        self._brokers = brokers
         self._is_over = threading.Event()
         self._pool = ThreadPoolExecutor(1)
         self._reading = self._pool.submit(asyncio.run, self._read())
@@ -69,13 +69,13 @@ class Recorder:
 
 
 @contextlib.contextmanager
-def recording(bootstrap_servers: str) -> Iterator[Recorder]:
+def recording(brokers: Brokers) -> Iterator[Recorder]:
     """A recorder that reads while the block lasts, at the longest."""
     # While a broker is away, aiokafka tells of every try.
     aiokafka = logging.getLogger("aiokafka")
     level = aiokafka.level
     aiokafka.setLevel(logging.CRITICAL)
-    recorder = Recorder(bootstrap_servers)
+    recorder = Recorder(brokers)
     try:
         yield recorder
     finally:
