@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cli.network import machine_name
 from cli.ports import free_port, free_udp_port
@@ -27,6 +27,14 @@ from tests.waiting import wait_until
 
 DEADLINE_S = 300
 RATE = 200
+
+
+class Invited(NamedTuple):
+    """A line for another machine. words: of the command, which is run again without the token."""
+
+    home: Path
+    words: list[str]
+    token: str
 
 
 @contextlib.contextmanager
@@ -66,10 +74,11 @@ def collecting(machines: Machines, folder: Path) -> Iterator[subprocess.Popen[st
     place = machines.witness.place
     with place.inside():
         udp, web = free_udp_port("127.0.0.1"), free_port()
-    _join(
-        machines, machines.witness, "collector", folder / "collector", "--name", COLLECTOR,
+    invited = _invited(
+        machines, "collector", folder / "collector", "--name", COLLECTOR,
         "--udp-host", "127.0.0.1", "--udp-port", str(udp), "--web-port", str(web),
     )  # fmt: skip
+    _join(machines.witness, invited)
     with contextlib.ExitStack() as stack:
         with place.inside():
             sending = stack.enter_context(
@@ -88,7 +97,7 @@ def stop_sending(sending: "subprocess.Popen[str]") -> dict[str, int]:
 def grow(machines: Machines, folder: Path) -> None:
     """A standby joins, then a witness; at each size it is said what it survives."""
     started_s = time.monotonic()
-    join_standby(machines, folder / "two")
+    _join(machines.standby, invited_standby(machines, folder / "two"))
     wait_until(
         lambda: _brokers(machines)["owed"] is None and len(_brokers(machines)["machines"]) == 2,
         "two machines hold the log", DEADLINE_S,
@@ -96,7 +105,7 @@ def grow(machines: Machines, folder: Path) -> None:
     said = " ".join(_brokers(machines)["survives"])
     assert f"the loss of {STANDBY} stops nothing" in said
     assert "witness invite" in said
-    join_witness(machines, folder / "three")
+    _join(machines.witness, invited_witness(machines, folder / "three"))
     wait_until(
         lambda: is_whole(machines.facts(), machines.first.name), "three whole machines",
         DEADLINE_S, 1.0,
@@ -108,37 +117,42 @@ def grow(machines: Machines, folder: Path) -> None:
     )  # fmt: skip
 
 
-def join_standby(machines: Machines, home: Path) -> None:
+def invited_standby(machines: Machines, home: Path) -> Invited:
+    """Invite the standby's machine."""
     place = machines.standby.place
     with place.inside():
         https, web, kafka = free_port(), free_port(row=3), free_port(row=3)
-    _join(
-        machines, machines.standby, "standby", home, "--name", STANDBY, "--force",
+    return _invited(
+        machines, "standby", home, "--name", STANDBY, "--force",
         "--host", place.host, "--bind", place.bind, "--https-port", str(https),
         "--web-port", str(web), "--kafka-port", str(kafka),
     )  # fmt: skip
 
 
-def join_witness(machines: Machines, home: Path) -> None:
+def invited_witness(machines: Machines, home: Path) -> Invited:
+    """Invite the witness's machine."""
     place = machines.witness.place
     with place.inside():
         web, kafka = free_port(), free_port(row=3)
-    _join(
-        machines, machines.witness, "witness", home, "--name", WITNESS,
-        "--host", place.host, "--bind", place.bind,
+    return _invited(
+        machines, "witness", home, "--name", WITNESS, "--host", place.host, "--bind", place.bind,
         "--web-port", str(web), "--kafka-port", str(kafka),
     )  # fmt: skip
 
 
-def _join(machines: Machines, joining: Machine, role: str, home: Path, *more: str) -> None:
-    """Invite a machine and run there the line that is printed; without token it is run again."""
+def _invited(machines: Machines, role: str, home: Path, *more: str) -> Invited:
     (first_home,) = machines.first.commands
     invited = machines.first.run(role, "invite", "--home", str(first_home), "--json")
     _steadflow, *words = json.loads(invited)["line"].split()
     token = words.pop(words.index("--token") + 1)
     words.remove("--token")
-    joining.commands[home] = [*words, *more]
-    joining.run(*words, *more, "--token", token, "--home", str(home), "--detach")
+    return Invited(home, [*words, *more], token)
+
+
+def _join(joining: Machine, invited: Invited) -> None:
+    home, words, token = invited
+    joining.commands[home] = words
+    joining.run(*words, "--token", token, "--home", str(home), "--detach")
 
 
 def _brokers(machines: Machines) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from shared.roles.cluster import decode_roles
 from shared.roles.records import decode_record
 from shared.topics import HA_HISTORY, HA_LOG, HA_ROLES, OUTBOX, Topic
 from tests.faults.checker import Logged, Recorded, Sighting
+from tests.faults.places import Place
 
 CLIENT_ID = "recorder"
 
@@ -81,6 +82,15 @@ def recording(brokers: Brokers) -> Iterator[Recorder]:
     finally:
         recorder.end()
         aiokafka.setLevel(level)
+
+
+@contextlib.contextmanager
+def recording_from(place: Place, brokers: Brokers) -> Iterator[Recorder]:
+    """The same, from another place."""
+    with contextlib.ExitStack() as stack:
+        with place.inside():
+            recorder = stack.enter_context(recording(brokers))
+        yield recorder
 
 
 def _logged(read: Record) -> Logged:

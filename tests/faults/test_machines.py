@@ -1,6 +1,5 @@
 """From one machine to three under load; then whole machines fail, broker and all, drawn by seed."""
 
-import contextlib
 import os
 import random
 import secrets
@@ -16,7 +15,7 @@ from tests.faults.growing import collecting, first_machine, grow, stop_sending
 from tests.faults.machine_faults import MachineInjector, MachineKind
 from tests.faults.machines import Machines
 from tests.faults.measured import Injected, table, without_reason
-from tests.faults.recorder import Recorder, recording
+from tests.faults.recorder import Recorder, recording_from
 from tests.faults.watch import Watch
 from tests.waiting import wait_until
 
@@ -37,7 +36,7 @@ def test_any_one_of_three_machines_may_fail_and_every_flow_is_counted_once(tmp_p
     print(f"\nmachines: {RUNS} of {len(KINDS)} kinds, STEADFLOW_MACHINES_SEED={seed}")
     with (
         first_machine(tmp_path) as machines,
-        recording_from_outside(machines) as recorder,
+        recording_from(machines.observer, machines.brokers) as recorder,
         collecting(machines, tmp_path) as sending,
     ):
         grow(machines, tmp_path)
@@ -53,14 +52,6 @@ def test_any_one_of_three_machines_may_fail_and_every_flow_is_counted_once(tmp_p
             assert read_run(recorder, watch, faults) == []
 
 
-@contextlib.contextmanager
-def recording_from_outside(machines: Machines) -> Iterator[Recorder]:
-    with contextlib.ExitStack() as stack:
-        with machines.observer.inside():
-            recorder = stack.enter_context(recording(machines.brokers))
-        yield recorder
-
-
 def inject_all(injector: MachineInjector, rng: random.Random) -> Iterator[Injected]:
     kinds = KINDS
     if not injector.machines.network.can_cut:
@@ -68,7 +59,8 @@ def inject_all(injector: MachineInjector, rng: random.Random) -> Iterator[Inject
     drawn = draw(RUNS, rng, kinds)
     if set(kinds) > set(drawn) and MachineKind.KILL_PRIMARY in kinds:
         # Too few for every kind: the worst of them is always there.
-        drawn = [MachineKind.KILL_PRIMARY, *(e for e in drawn if e != "kill-primary")][:RUNS]
+        worst = MachineKind.KILL_PRIMARY
+        drawn = [worst, *(kind for kind in drawn if kind is not worst)][:RUNS]
     for number, kind in enumerate(drawn, 1):
         began_s = time.monotonic()
         fault = injector.inject(kind, rng.uniform(*HELD_S))
