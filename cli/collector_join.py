@@ -142,7 +142,8 @@ async def _follow_brokers(plan: CollectorPlan) -> None:
     admission = Admission(plan.name, plan.brokers)
     tls = TlsFiles.in_directory(tls_dir(plan.home))
     while True:
-        with contextlib.suppress(KafkaAway):
+        # On a full disk nothing is noted, and everything else goes on.
+        with contextlib.suppress(KafkaAway, TlsError):
             found = await broker_addresses(Brokers(admission.brokers, tls), patience_s=0.0)
             if found and (servers := ",".join(found)) != admission.brokers:
                 admission = note_brokers(plan.home, admission, servers)

@@ -5,6 +5,7 @@ import contextlib
 from pathlib import Path
 
 from shared.kafka import Brokers, KafkaAway, broker_addresses
+from shared.tls import TlsError
 from shared.tls.writing import OWNER_ONLY, write_whole
 
 EVERY_S = 10.0
@@ -24,12 +25,14 @@ def with_known(home: Path, servers: str) -> str:
 
 
 async def follow(home: Path, brokers: Brokers) -> None:
-    """Note the brokers again and again, until cancelled. Raises TlsError."""
+    """Note the brokers again and again, until cancelled."""
     noted = ""
     while True:
         with contextlib.suppress(KafkaAway):
             found = ",".join(await broker_addresses(brokers, patience_s=0.0))
             if found and found != noted:
-                write_whole(_file(home), f"{found}\n".encode(), mode=OWNER_ONLY)
-                noted = found
+                # On a full disk nothing is noted, and everything else goes on.
+                with contextlib.suppress(TlsError):
+                    write_whole(_file(home), f"{found}\n".encode(), mode=OWNER_ONLY)
+                    noted = found
         await asyncio.sleep(EVERY_S)

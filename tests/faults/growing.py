@@ -12,6 +12,7 @@ from cli.network import machine_name
 from cli.ports import free_port, free_udp_port
 from shared.kafka import Brokers
 from shared.tls import TlsFiles
+from tests.faults.disks import small_disk
 from tests.faults.machines import (
     CENTRALS,
     COLLECTOR,
@@ -27,6 +28,7 @@ from tests.waiting import wait_until
 
 DEADLINE_S = 300
 RATE = 200
+DISK_MIB = 2048
 
 
 class Invited(NamedTuple):
@@ -38,9 +40,15 @@ class Invited(NamedTuple):
 
 
 @contextlib.contextmanager
-def first_machine(folder: Path) -> Iterator[Machines]:
-    """One machine, open to others, and two bare ones; all are ended whatever happened."""
-    with network_of(4) as network:
+def first_machine(folder: Path, *, small_disks: bool = False) -> Iterator[Machines]:
+    """One machine, open to others, and two bare ones; all are ended whatever happened.
+
+    small_disks: brokers and centrals are on disks that can be filled, where that is allowed.
+    """
+    with contextlib.ExitStack() as stack:
+        for home in ("one", "two", "three") if small_disks else ():
+            stack.enter_context(small_disk(folder / home, size_mib=DISK_MIB))
+        network = stack.enter_context(network_of(4))
         here, there, third, observer = network.places
         home = folder / "one"
         with here.inside():

@@ -3,10 +3,11 @@
 import re
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tests.faults.disks import fill, filled
 from tests.faults.frozen import frozen, nothing_on_its_way
 from tests.faults.injecting import QUIET_TICKS
 from tests.faults.machines import Machine, Machines, is_whole
@@ -23,7 +24,8 @@ class MachineKind(StrEnum):
     """What is done to everything on one machine at once.
 
     Killed by SIGKILL, then started by its own command; frozen by SIGSTOP, then woken; restarted by
-    `steadflow down` and its command; cut off, all its connections silent, then back.
+    `steadflow down` and its command; cut off, all its connections silent, then back; its disk (of
+    broker and central) filled to the last byte, then freed.
     """
 
     KILL_PRIMARY = "kill-primary"
@@ -38,6 +40,9 @@ class MachineKind(StrEnum):
     FREEZE_WITNESS = "freeze-witness"
     CUT_WITNESS = "cut-witness"
     RESTART_WITNESS = "restart-witness"
+    FILL_PRIMARY = "fill-primary"
+    FILL_STANDBY = "fill-standby"
+    FILL_WITNESS = "fill-witness"
 
     @property
     def way(self) -> str:
@@ -48,6 +53,10 @@ class MachineKind(StrEnum):
     def role(self) -> str:
         """Whose machine."""
         return self.partition("-")[2]
+
+
+ORDINARY = tuple(kind for kind in MachineKind if kind.way != "fill")
+"""What is injected unless others are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +81,16 @@ class MachineInjector:
         with self._nothing_lost(kind.way, machine):
             began_s = time.monotonic()
             with self._broken(kind.way, machine):
-                if kind.role == "primary":
+                if self._reasons(kind, machine) and kind.way != "fill":
                     yes = self.watch.wait_for(*others, after_s=began_s, deadline_s=TAKEOVER_S)
                     seen_s = yes.answered_s - began_s
                 # Not by ticks: what is broken may be what makes them.
-                time.sleep(max(0.0, began_s + held_s - time.monotonic()))
+                while (left_s := began_s + held_s - time.monotonic()) > 0:
+                    time.sleep(min(EVERY_S, left_s))
+                    if kind.way == "fill":
+                        # What somebody gave back meanwhile is taken, too.
+                        for disk in machine.small_disks():
+                            fill(disk)
         self.quiet()
         self._wait_ticks(QUIET_TICKS)
         self.quiet()
@@ -119,6 +133,11 @@ class MachineInjector:
             case "cut":
                 with self.machines.network.cut_off(machine.place):
                     yield
+            case "fill":
+                with ExitStack() as stack:
+                    for disk in machine.small_disks():
+                        stack.enter_context(filled(disk))
+                    yield
             case "kill":
                 machine.kill()
                 yield
@@ -137,11 +156,12 @@ class MachineInjector:
     def _reasons(self, kind: MachineKind, machine: Machine) -> int:
         """Return how many takeovers a kind gives a reason for.
 
-        A machine that stops cleanly ends one of its centrals after the other.
+        A machine that stops cleanly ends one of its centrals after the other, and so may a full
+        disk.
         """
         if kind.role != "primary":
             return 0
-        return len(machine.centrals) if kind.way == "restart" else 1
+        return len(machine.centrals) if kind.way in ("restart", "fill") else 1
 
     def _epoch(self) -> int:
         return int(self.machines.registry("/api/v1/cluster")["epoch"])

@@ -65,6 +65,10 @@ class Machine:
                 below += launcher.children(recursive=True)
         return launchers + below
 
+    def small_disks(self) -> list[Path]:
+        """Return the homes that are disks of their own."""
+        return [home for home in self.commands if home.is_mount()]
+
     def noted(self, kind: str) -> dict[str, str]:
         """Return where those of a kind answer, by name: centrals, registries, collectors."""
         notes = [running.read(home) or {} for home in self.commands]

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import logging
+import math
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,6 +19,7 @@ from tests.faults.checker import Logged, Recorded, Sighting
 from tests.faults.places import Place
 
 CLIENT_ID = "recorder"
+DEADLINE_S = 120.0
 
 
 class Recorder:
@@ -39,11 +42,15 @@ class Recorder:
         reader = Reader(self._brokers, client_id=CLIENT_ID, topic=HA_LOG.name)
         await reader.start({0: 0})
         end_offset: int | None = None
+        deadline_s = math.inf
         try:
             while end_offset is None or reader.positions[0] < end_offset:
                 if end_offset is None and self._is_over.is_set():
                     facts = await first_partition_facts(self._brokers, HA_LOG.name)
                     end_offset = facts.end_offset
+                    deadline_s = time.monotonic() + DEADLINE_S
+                if time.monotonic() > deadline_s:
+                    raise TimeoutError(f"{HA_LOG.name} is not read to its end, {end_offset}")
                 try:
                     read = await reader.fetch(timeout_ms=500, records_max=5_000)
                 except KafkaAway:

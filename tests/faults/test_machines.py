@@ -12,7 +12,7 @@ import pytest
 from tests.faults.checker import accepted_claims, problems, took_s
 from tests.faults.drawn import draw, kinds_of
 from tests.faults.growing import collecting, first_machine, grow, stop_sending
-from tests.faults.machine_faults import MachineInjector, MachineKind
+from tests.faults.machine_faults import ORDINARY, MachineInjector, MachineKind
 from tests.faults.machines import Machines
 from tests.faults.measured import Injected, table, without_reason
 from tests.faults.recorder import Recorder, recording_from
@@ -21,7 +21,10 @@ from tests.waiting import wait_until
 
 TABLE = os.environ.get("STEADFLOW_MACHINES_TABLE")
 RUNS = int(os.environ.get("STEADFLOW_MACHINES_RUNS", "2"))
-KINDS = kinds_of(os.environ.get("STEADFLOW_MACHINES_KINDS", "").split(","), MachineKind)
+KINDS = kinds_of(
+    (os.environ.get("STEADFLOW_MACHINES_KINDS") or ",".join(ORDINARY)).split(","), MachineKind
+)
+FILLED = {MachineKind.FILL_PRIMARY, MachineKind.FILL_STANDBY, MachineKind.FILL_WITNESS}
 HELD_S = (4.0, 8.0)
 """More than the lease, and than Kafka waits for a broker; sockets hold what is sent meanwhile."""
 DEADLINE_S = 300
@@ -35,7 +38,7 @@ def test_any_one_of_three_machines_may_fail_and_every_flow_is_counted_once(tmp_p
     seed = int(os.environ.get("STEADFLOW_MACHINES_SEED", secrets.randbits(32)))
     print(f"\nmachines: {RUNS} of {len(KINDS)} kinds, STEADFLOW_MACHINES_SEED={seed}")
     with (
-        first_machine(tmp_path) as machines,
+        first_machine(tmp_path, small_disks=bool(FILLED & set(KINDS))) as machines,
         recording_from(machines.observer, machines.brokers) as recorder,
         collecting(machines, tmp_path) as sending,
     ):
@@ -53,9 +56,13 @@ def test_any_one_of_three_machines_may_fail_and_every_flow_is_counted_once(tmp_p
 
 
 def inject_all(injector: MachineInjector, rng: random.Random) -> Iterator[Injected]:
-    kinds = KINDS
-    if not injector.machines.network.can_cut:
-        kinds = tuple(kind for kind in KINDS if kind.way != "cut")
+    machines = injector.machines
+    kinds = tuple(
+        kind
+        for kind in KINDS
+        if (machines.network.can_cut or kind.way != "cut")
+        and (all(machine.small_disks() for machine in machines) or kind.way != "fill")
+    )
     drawn = draw(RUNS, rng, kinds)
     if set(kinds) > set(drawn) and MachineKind.KILL_PRIMARY in kinds:
         # Too few for every kind: the worst of them is always there.
