@@ -46,8 +46,8 @@ def first_machine(folder: Path, *, small_disks: bool = False) -> Iterator[Machin
     small_disks: brokers and centrals are on disks that can be filled, where that is allowed.
     """
     with contextlib.ExitStack() as stack:
-        for home in ("one", "two", "three") if small_disks else ():
-            stack.enter_context(small_disk(folder / home, size_mib=DISK_MIB))
+        for name in ("one", "two", "three") if small_disks else ():
+            stack.enter_context(small_disk(folder / name, size_mib=DISK_MIB))
         network = stack.enter_context(network_of(4))
         here, there, third, observer = network.places
         home = folder / "one"

@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from tests.faults.places import Place, network_of
+from tests.waiting import wait_until
 
 
 def reaches(here: Place, there: Place, port: int) -> bool:
@@ -35,4 +36,5 @@ def test_who_is_cut_off_hears_nobody_until_it_is_back() -> None:
                 with network.cut_off(cut):
                     assert not reaches(two, one, port)
                     assert reaches(one, one, port)
-                assert reaches(two, one, port)
+                # The kernel takes a moment to see that the link is up.
+                wait_until(lambda: reaches(two, one, port), "it is back", 30)
