@@ -93,7 +93,7 @@ def steadflow(
         env=os.environ | dict(env or {}),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     if check and done.returncode:
