@@ -9,7 +9,7 @@ export STEADFLOW_SHARED ?= $(abspath ../shared)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format-check lint types imports wheel locks fmt lock kill faults sim bench soak join docs screenshots clean \
+.PHONY: help setup demo test check format-check lint types imports wheel locks fmt lock kill faults machines growth sim bench soak join docs screenshots clean \
   compose-test test-tools python-version
 
 help: ## print this help
@@ -90,6 +90,19 @@ faults: setup ## inject RUNS=50 faults into a running system, KINDS=kill-primary
 	  STEADFLOW_FAULT_TABLE=dist/faults.md \
 	  $(BIN)/pytest -s --show-capture=no tests/faults/test_faults.py; status=$$?; \
 	  [ ! -f dist/faults.md ] || cat dist/faults.md; exit $$status
+
+machines: setup ## grow to three machines, then have whole ones fail RUNS=50 times (KINDS=kill-primary,cut-witness SEED=)
+	@rm -f dist/machines.md; mkdir -p dist
+	@STEADFLOW_MACHINES_RUNS=$(RUNS) STEADFLOW_MACHINES_KINDS=$(KINDS) \
+	  $(if $(SEED),STEADFLOW_MACHINES_SEED=$(SEED)) STEADFLOW_MACHINES_TABLE=dist/machines.md \
+	  JDK_JAVA_OPTIONS="$$($(BIN)/python -m tests.java_cache)" \
+	  $(BIN)/pytest -s --show-capture=no tests/faults/test_machines.py; status=$$?; \
+	  [ ! -f dist/machines.md ] || cat dist/machines.md; exit $$status
+
+growth: setup ## grow to three machines and shrink again RUNS=50 times, each step killed at a random moment (SEED=)
+	@STEADFLOW_GROWTH_RUNS=$(RUNS) $(if $(SEED),STEADFLOW_GROWTH_SEED=$(SEED)) \
+	  JDK_JAVA_OPTIONS="$$($(BIN)/python -m tests.java_cache)" \
+	  $(BIN)/pytest -s --show-capture=no tests/faults/killed_growth.py
 
 SEEDS ?= 10000
 sim: setup ## simulate SEEDS=10000 schedules of faults on all cores; prints seeds of violations (SEED= to begin with)

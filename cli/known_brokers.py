@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from shared.kafka import Brokers, KafkaAway, broker_addresses
+from shared.tls import TlsError
 from shared.tls.writing import OWNER_ONLY, write_whole
 
 EVERY_S = 10.0
@@ -25,16 +26,15 @@ def with_known(home: Path, servers: str) -> str:
 
 
 async def follow(home: Path, brokers: Brokers) -> None:
-    """Note the brokers again and again, until cancelled; ask those that were noted too.
-
-    Raises TlsError.
-    """
+    """Note the brokers again and again, until cancelled; ask those that were noted too."""
     noted, asked = "", brokers
     while True:
         with contextlib.suppress(KafkaAway):
             found = ",".join(await broker_addresses(asked, patience_s=0.0))
             if found and found != noted:
-                write_whole(_file(home), f"{found}\n".encode(), mode=OWNER_ONLY)
-                noted = found
+                # On a full disk nothing is noted, and everything else goes on.
+                with contextlib.suppress(TlsError):
+                    write_whole(_file(home), f"{found}\n".encode(), mode=OWNER_ONLY)
+                    noted = found
                 asked = replace(brokers, servers=with_known(home, brokers.servers))
         await asyncio.sleep(EVERY_S)

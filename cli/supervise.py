@@ -19,6 +19,7 @@ POLL_S = 0.1
 SETTLED_S = 10.0
 """A child that lived so long starts again at once; one that dies at once waits longer each time."""
 LONGEST_WAIT_S = 10.0
+NOTE_AGAIN_S = 2.0
 _LAST_LINE_BYTES = 8192
 
 
@@ -86,12 +87,13 @@ class Supervisor:
     ) -> None:
         """Start nothing yet.
 
-        changed: called after a pid changed. say: told of deaths and restarts.
+        changed: called after a pid changed, and again a little later where it raises OSError. say:
+        told of deaths and restarts.
         preparation: runs in each child before its program; by default it ties the child's life to
         this process.
         """
         self._changed = changed
-        self._say = say
+        self._say_it = say
         self._preparation = preparation or partial(die_with_parent, os.getpid())
         self._children: dict[str, _Child] = {}
 
@@ -109,7 +111,7 @@ class Supervisor:
         """
         child = _Child(plan, await self._spawn(plan))
         self._children[plan.name] = child
-        self._changed()
+        self._note()
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + plan.start_timeout_s
         while not await plan.ready():
@@ -156,21 +158,39 @@ class Supervisor:
             if child.plan.on_end is not None:
                 # First of all: others wait for this one's work.
                 child.plan.on_end(child.life.boot_id)
-            self._changed()
+            self._note()
             if loop.time() - child.started_at_s > SETTLED_S:
                 child.waits = waits(first_s=child.plan.restart_s, longest_s=LONGEST_WAIT_S)
-            wait_s = next(child.waits)
-            self._say(f"{child.plan.name} {_ending(code)}; starting it again in {wait_s:.1f} s")
+            await self._start_again(child, _ending(code))
+            child.started_at_s = loop.time()
+            self._note()
+
+    async def _start_again(self, child: _Child, why: str) -> None:
+        for wait_s in child.waits:
+            self._say(f"{child.plan.name} {why}; starting it again in {wait_s:.1f} s")
             await asyncio.sleep(wait_s)
             spawning = asyncio.ensure_future(self._spawn(child.plan))
             try:
                 child.life = await asyncio.shield(spawning)
+                return
             except asyncio.CancelledError:
                 # It is started all the same, and must be known to be stopped.
-                child.life = await spawning
+                with contextlib.suppress(OSError):
+                    child.life = await spawning
                 raise
-            child.started_at_s = loop.time()
+            except OSError as error:
+                why = f"cannot be started: {error}"
+
+    def _note(self) -> None:
+        try:
             self._changed()
+        except OSError:
+            # A full disk: whoever ended has to be started again all the same.
+            asyncio.get_running_loop().call_later(NOTE_AGAIN_S, self._note)
+
+    def _say(self, sentence: str) -> None:
+        with contextlib.suppress(OSError):
+            self._say_it(sentence)
 
     async def _spawn(self, plan: ChildPlan) -> _Life:
         boot_id = secrets.token_hex(4)

@@ -39,3 +39,28 @@ async def test_brokers_that_were_seen_are_tried_at_the_next_start(
     await asyncio.to_thread(wait_until, lambda: whom[-1] == "a:1,b:2", "both are asked", 30)
     await end_task(following)
     assert (tmp_path / "brokers").stat().st_mode & 0o777 == 0o600
+
+
+async def test_what_cannot_be_noted_ends_nothing_and_is_noted_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    async def asking(brokers: Brokers, *, patience_s: float) -> list[str]:
+        nonlocal asked
+        asked += 1
+        return ["a:1", "b:2"]
+
+    monkeypatch.setattr(known_brokers, "broker_addresses", asking)
+    monkeypatch.setattr(known_brokers, "EVERY_S", 0.0)
+    blocked = tmp_path / "brokers"
+    blocked.mkdir()
+    following = asyncio.create_task(follow(tmp_path, Brokers("a:1")))
+    await asyncio.to_thread(wait_until, lambda: asked > 3, "it goes on asking", 30)
+    assert with_known(tmp_path, "a:1") == "a:1"
+
+    blocked.rmdir()
+    await asyncio.to_thread(
+        wait_until, lambda: with_known(tmp_path, "a:1") == "a:1,b:2", "both are noted", 30
+    )
+    await end_task(following)

@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cli import supervise
 from cli.supervise import ChildPlan, StartError, Supervisor, last_line
 
 DEADLINE_S = 30.0
@@ -65,6 +67,57 @@ async def test_a_killed_child_is_started_again(tmp_path: Path) -> None:
     await until(lambda: children.pid("child") not in (None, first))
 
     assert "child was ended by SIGKILL" in said[0]
+    await children.stop()
+
+
+async def test_on_a_full_disk_a_child_is_started_again_and_noted_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervise, "NOTE_AGAIN_S", 0.01)
+    is_full = False
+    noted: list[int | None] = []
+
+    def no_room() -> None:
+        if is_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def note() -> None:
+        no_room()
+        noted.append(children.pid("child"))
+
+    def say(sentence: str) -> None:
+        no_room()
+
+    children = Supervisor(changed=note, say=say)
+    await children.start(plan(tmp_path, SLEEP))
+    first = children.pid("child")
+    assert first is not None
+    is_full = True
+
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: children.pid("child") not in (None, first))
+    assert noted == [first]
+
+    is_full = False
+    await until(lambda: noted[-1] == children.pid("child"))
+    await children.stop()
+
+
+async def test_a_child_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
+    said: list[str] = []
+    children = supervisor(said)
+    program = tmp_path / "program"
+    program.symlink_to(sys.executable)
+    sleeping = plan(tmp_path, SLEEP)
+    await children.start(replace(sleeping, command=[str(program), *sleeping.command[1:]]))
+    first = children.pid("child")
+    assert first is not None
+    program.unlink()
+
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: any("cannot be started" in sentence for sentence in said))
+    program.symlink_to(sys.executable)
+    await until(lambda: children.pid("child") not in (None, first))
     await children.stop()
 
 
@@ -185,6 +238,7 @@ async def test_stop_goes_in_reverse_and_kills_what_does_not_listen(tmp_path: Pat
 PARENT = """
 import asyncio, sys
 from pathlib import Path
+from cli import supervise
 from cli.supervise import ChildPlan, Supervisor
 
 async def main():

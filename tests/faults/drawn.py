@@ -3,6 +3,9 @@
 import random
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from typing import TypeVar
+
+Drawn = TypeVar("Drawn", bound=StrEnum)
 
 
 class Kind(StrEnum):
@@ -37,17 +40,17 @@ TAKEN_OVER = frozenset(
 """After these somebody else acts; after all others a takeover is a needless one."""
 
 
-def draw(count: int, rng: random.Random, kinds: Sequence[Kind] = tuple(Kind)) -> list[Kind]:
+def draw(count: int, rng: random.Random, kinds: Sequence[Drawn]) -> list[Drawn]:
     """Return `count` faults: every kind once before any comes again, in any order."""
-    drawn: list[Kind] = []
+    drawn: list[Drawn] = []
     while len(drawn) < count:
         drawn += rng.sample(kinds, len(kinds))
     return drawn[:count]
 
 
-def kinds_of(names: Iterable[str]) -> tuple[Kind, ...]:
+def kinds_of(names: Iterable[str], among: type[Drawn]) -> tuple[Drawn, ...]:
     """Return the kinds of these names, all for none. Raises ValueError, naming all there are."""
     chosen = [name for name in names if name]
-    if unknown := [name for name in chosen if name not in set(Kind)]:
-        raise ValueError(f"no fault {', '.join(unknown)}: there are {', '.join(Kind)}")
-    return tuple(map(Kind, chosen)) or tuple(Kind)
+    if unknown := [name for name in chosen if name not in set(among)]:
+        raise ValueError(f"no fault {', '.join(unknown)}: there are {', '.join(among)}")
+    return tuple(map(among, chosen)) or tuple(among)

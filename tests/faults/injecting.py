@@ -2,13 +2,14 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from shared.token import read_token
 from tests.faults.cluster import CENTRALS, DEADLINE_S, TAKEOVER_S, Cluster
-from tests.faults.drawn import Kind
+from tests.faults.drawn import TAKEN_OVER, Kind
+from tests.faults.frozen import frozen, nothing_on_its_way
 from tests.faults.measured import Injected
 from tests.faults.system import kill
 from tests.faults.watch import Watch
@@ -53,7 +54,7 @@ class Injector:
                 role = {"standby": CENTRALS[primary], "registry": "registry-1"}.get(target, target)
                 self._disturb(way, role)
         self.quiet()
-        return Injected(kind, before, self._epoch(), seen_s)
+        return Injected(kind, before, self._epoch(), seen_s, reasons=int(kind in TAKEN_OVER))
 
     def quiet(self) -> str:
         """Return who acts, once one alone does and the registry says that the other one could."""
@@ -104,7 +105,7 @@ class Injector:
     def _freeze_while_paused(self, primary: str) -> None:
         self.cluster.steadflow("pause")
         try:
-            with self._frozen([self._pid(primary)]):
+            with frozen([self._pid(primary)]):
                 self.cluster.wait_ticks(QUIET_TICKS)
             self.quiet()
         finally:
@@ -115,7 +116,7 @@ class Injector:
         pids = self._pids()[role]
         match way:
             case "freeze":
-                with self._frozen(pids):
+                with frozen(pids):
                     # Not by ticks: what is frozen may be what makes them.
                     time.sleep(FROZEN_S)
             case _:
@@ -125,32 +126,11 @@ class Injector:
                     self._wait_another(role, *pids)
         self.cluster.wait_ticks(QUIET_TICKS)
 
-    @contextmanager
-    def _frozen(self, pids: list[int]) -> Iterator[None]:
-        try:
-            for pid in pids:
-                kill(pid, signal.SIGSTOP)
-            yield
-        finally:
-            for pid in pids:
-                kill(pid, signal.SIGCONT)
-
-    @contextmanager
-    def _no_datagram_on_its_way(self, role: str) -> Iterator[None]:
+    def _no_datagram_on_its_way(self, role: str) -> AbstractContextManager[None]:
         """While sockets are closed, or a read datagram is not in the spool, one would be lost."""
         if role not in ("holder", "receiver"):
-            yield
-            return
-        with self._frozen([self.cluster.sending.pid]):
-            seen = -1
-
-            def is_still() -> bool:
-                nonlocal seen
-                before, seen = seen, self._received()
-                return seen == before
-
-            wait_until(is_still, "all that was sent is in the spool", DEADLINE_S, 0.5)
-            yield
+            return nullcontext()
+        return nothing_on_its_way(self.cluster.sending.pid, self._received)
 
     def _received(self) -> int:
         url = self.cluster.noted("collectors")[0]["url"]

@@ -1,10 +1,8 @@
 """What a run of faults measured, as a table; pure."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
-
-from tests.faults.drawn import TAKEN_OVER, Kind
 
 SHARES = (0.5, 0.95, 0.99, 1.0)
 _HEAD = (
@@ -14,12 +12,16 @@ _HEAD = (
 
 
 class Injected(NamedTuple):
-    """One fault. epoch_before, epoch_after: once all was quiet; seen_s: until another one acted."""
+    """One fault. epoch_before, epoch_after: once all was quiet; seen_s: until another one acted.
 
-    kind: Kind
+    reasons: how many takeovers it gives a reason for.
+    """
+
+    kind: str
     epoch_before: int
     epoch_after: int
     seen_s: float | None = None
+    reasons: int = 0
 
 
 def epochs_of(fault: Injected, epochs: Iterable[int]) -> list[int]:
@@ -29,7 +31,14 @@ def epochs_of(fault: Injected, epochs: Iterable[int]) -> list[int]:
 
 def needless(fault: Injected, epochs: Iterable[int]) -> int:
     """Return how many takeovers the fault gave no reason for."""
-    return max(0, len(epochs_of(fault, epochs)) - (fault.kind in TAKEN_OVER))
+    return max(0, len(epochs_of(fault, epochs)) - fault.reasons)
+
+
+def without_reason(faults: Iterable[Injected], epochs: Collection[int]) -> Iterator[str]:
+    """Return what is wrong: that somebody took over after a fault which is no reason for it."""
+    for fault in faults:
+        if not fault.reasons and needless(fault, epochs):
+            yield f"{fault.kind}: a needless takeover, epochs {epochs_of(fault, epochs)}"
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -37,11 +46,13 @@ def quantile(values: Sequence[float], share: float) -> float:
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
-def table(faults: Sequence[Injected], took_s: Mapping[int, float | None]) -> str:
-    """Return a Markdown table, one row for each kind. took_s: seconds by the log, by epoch."""
+def table(
+    faults: Sequence[Injected], took_s: Mapping[int, float | None], kinds: Iterable[str]
+) -> str:
+    """Return a Markdown table, a row for each of `kinds`. took_s: seconds by the log, by epoch."""
     rows = [" | ".join(_HEAD), " | ".join(["---", *["---:"] * (len(_HEAD) - 1)])]
-    for kind in Kind:
-        of_kind = [fault for fault in faults if fault.kind is kind]
+    for kind in kinds:
+        of_kind = [fault for fault in faults if fault.kind == kind]
         if not of_kind:
             continue
         epochs = [epoch for fault in of_kind for epoch in epochs_of(fault, took_s)]

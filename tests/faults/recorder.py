@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import logging
+import math
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,15 +16,17 @@ from shared.roles.cluster import decode_roles
 from shared.roles.records import decode_record
 from shared.topics import HA_HISTORY, HA_LOG, HA_ROLES, OUTBOX, Topic
 from tests.faults.checker import Logged, Recorded, Sighting
+from tests.faults.places import Place
 
 CLIENT_ID = "recorder"
+DEADLINE_S = 120.0
 
 
 class Recorder:
     """What was read of `ha.log` so far. Made by `recording`."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        self._brokers = Brokers(bootstrap_servers)
+    def __init__(self, brokers: Brokers) -> None:
+        self._brokers = brokers
         self._is_over = threading.Event()
         self.log: list[Logged] = []
         self._pool = ThreadPoolExecutor(1)
@@ -38,11 +42,15 @@ class Recorder:
         reader = Reader(self._brokers, client_id=CLIENT_ID, topic=HA_LOG.name)
         await reader.start({0: 0})
         end_offset: int | None = None
+        deadline_s = math.inf
         try:
             while end_offset is None or reader.positions[0] < end_offset:
                 if end_offset is None and self._is_over.is_set():
                     facts = await first_partition_facts(self._brokers, HA_LOG.name)
                     end_offset = facts.end_offset
+                    deadline_s = time.monotonic() + DEADLINE_S
+                if time.monotonic() > deadline_s:
+                    raise TimeoutError(f"{HA_LOG.name} is not read to its end, {end_offset}")
                 try:
                     read = await reader.fetch(timeout_ms=500, records_max=5_000)
                 except KafkaAway:
@@ -69,18 +77,27 @@ class Recorder:
 
 
 @contextlib.contextmanager
-def recording(bootstrap_servers: str) -> Iterator[Recorder]:
+def recording(brokers: Brokers) -> Iterator[Recorder]:
     """A recorder that reads while the block lasts, at the longest."""
     # While a broker is away, aiokafka tells of every try.
     aiokafka = logging.getLogger("aiokafka")
     level = aiokafka.level
     aiokafka.setLevel(logging.CRITICAL)
-    recorder = Recorder(bootstrap_servers)
+    recorder = Recorder(brokers)
     try:
         yield recorder
     finally:
         recorder.end()
         aiokafka.setLevel(level)
+
+
+@contextlib.contextmanager
+def recording_from(place: Place, brokers: Brokers) -> Iterator[Recorder]:
+    """The same, from another place."""
+    with contextlib.ExitStack() as stack:
+        with place.inside():
+            recorder = stack.enter_context(recording(brokers))
+        yield recorder
 
 
 def _logged(read: Record) -> Logged:

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,18 +35,7 @@ class System:
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one `steadflow` command to its end."""
-        done = subprocess.run(
-            [*STEADFLOW, *arguments],
-            cwd=ROOT,
-            env=os.environ | self.env,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        if check and done.returncode:
-            raise AssertionError(f"steadflow {arguments}: {done.stdout}\n{done.stderr}")
-        return done
+        return steadflow(*arguments, env=self.env, check=check)
 
     def up(self, *, workers: int = 1) -> None:
         """Start everything and return when it is ready."""
@@ -94,6 +83,24 @@ class System:
         return {role: [pid for pid in pids if pid is not None] for role, pids in roles.items()}
 
 
+def steadflow(
+    *arguments: str, env: Mapping[str, str] | None = None, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run one `steadflow` command to its end."""
+    done = subprocess.run(
+        [*STEADFLOW, *arguments],
+        cwd=ROOT,
+        env=os.environ | dict(env or {}),
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    if check and done.returncode:
+        raise AssertionError(f"steadflow {arguments}: {done.stdout}\n{done.stderr}")
+    return done
+
+
 def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> bool:
     """Send a signal; False when the process was gone already."""
     try:
@@ -133,8 +140,15 @@ def running(
 @contextmanager
 def traffic(system: System, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Generated traffic to the system's collector, ended with the block at the latest."""
+    with traffic_to(system.udp_port, *arguments) as process:
+        yield process
+
+
+@contextmanager
+def traffic_to(udp_port: int, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The same to a port of loopback."""
     command: Sequence[str] = [
-        *STEADFLOW, "traffic", "--to", f"127.0.0.1:{system.udp_port}", "--json", *arguments
+        *STEADFLOW, "traffic", "--to", f"127.0.0.1:{udp_port}", "--json", *arguments
     ]  # fmt: skip
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:

@@ -8,19 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from shared.kafka import Brokers
 from tests.faults.books import check_books, settle
 from tests.faults.checker import accepted_claims, problems, took_s
 from tests.faults.cluster import CENTRALS, cluster_of
-from tests.faults.drawn import TAKEN_OVER, draw, kinds_of
+from tests.faults.drawn import Kind, draw, kinds_of
 from tests.faults.injecting import Injector
-from tests.faults.measured import Injected, epochs_of, needless, table
+from tests.faults.measured import Injected, table, without_reason
 from tests.faults.recorder import Recorder, recording
 from tests.faults.system import running, traffic
 from tests.faults.watch import Watch
 
 TABLE = os.environ.get("STEADFLOW_FAULT_TABLE")
 RUNS = int(os.environ.get("STEADFLOW_FAULT_RUNS", "20"))
-KINDS = kinds_of(os.environ.get("STEADFLOW_FAULT_KINDS", "").split(","))
+KINDS = kinds_of(os.environ.get("STEADFLOW_FAULT_KINDS", "").split(","), Kind)
 
 
 @pytest.mark.kafka
@@ -34,7 +35,7 @@ def test_whatever_fails_one_acts_and_every_flow_is_counted_once(tmp_path: Path) 
         running(tmp_path / "home") as system,
         traffic(system, "--rate", "200", "--duration", "0", "--templates", "once") as sending,
         cluster_of(system, sending) as cluster,
-        recording(system.status()["broker"]["bootstrap_servers"]) as recorder,
+        recording(Brokers(system.status()["broker"]["bootstrap_servers"])) as recorder,
         Watch({central: cluster.url(central) for central in CENTRALS}) as watch,
     ):
         injector = Injector(cluster, watch)
@@ -59,14 +60,6 @@ def read_run(recorder: Recorder, watch: Watch, faults: list[Injected]) -> list[s
     """Write the table; return what is wrong."""
     recorder.end()
     run = recorder.recorded(list(watch.sightings))
-    claims = accepted_claims(run.log)
     if TABLE:
-        Path(TABLE).write_text(table(faults, took_s(run.history)))
-    return [
-        *problems(run),
-        *(
-            f"{fault.kind}: a needless takeover, epochs {epochs_of(fault, claims)}"
-            for fault in faults
-            if fault.kind not in TAKEN_OVER and needless(fault, claims)
-        ),
-    ]
+        Path(TABLE).write_text(table(faults, took_s(run.history), Kind))
+    return [*problems(run), *without_reason(faults, accepted_claims(run.log))]

@@ -15,6 +15,7 @@ import httpx
 import psutil
 import pytest
 
+from shared.kafka import Brokers
 from shared.parent import die_with_parent
 from tests.faults import skewed_central
 from tests.faults.checker import accepted_claims, problems
@@ -81,7 +82,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         made.start_central(A, bootstrap_servers=made.through_proxy)
         made.start_central(B, priority=110)
         wait_until(lambda: made.get(REGISTRY, "/api/v1/cluster") is not None, "it answers")
-        with recording(made.broker.bootstrap_servers) as recorder:
+        with recording(Brokers(made.broker.bootstrap_servers)) as recorder:
             yield Scene(made, recorder)
 
 

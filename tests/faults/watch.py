@@ -2,7 +2,9 @@
 
 import threading
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Self, TypeVar
 
 import httpx
@@ -52,14 +54,15 @@ class Watch:
         with self._answered:
             return [node for node, last in self._last.items() if last is not None]
 
-    def wait_for(self, node: str, *, after_s: float, deadline_s: float) -> Sighting:
-        """Return the first yes of `node` to a question that was asked after an instant."""
+    def wait_for(self, *nodes: str, after_s: float, deadline_s: float) -> Sighting:
+        """Return the first yes of one of `nodes` to a question asked after an instant."""
 
         def found() -> Sighting | None:
-            last = self._last.get(node)
-            return last if last is not None and last.asked_s > after_s else None
+            first = bisect_left(self.sightings, after_s, key=lambda each: each.answered_s)
+            later = islice(self.sightings, first, None)
+            return next((e for e in later if e.node in nodes and e.asked_s > after_s), None)
 
-        return self._wait(found, f"{node} acts", deadline_s)
+        return self._wait(found, f"{' or '.join(nodes)} acts", deadline_s)
 
     def wait_for_one(self, *, deadline_s: float) -> str:
         """Return who acts, once somebody alone does."""

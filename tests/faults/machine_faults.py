@@ -1,0 +1,178 @@
+"""Injects one fault into a whole machine, and waits until all three are whole again."""
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tests.faults.disks import fill, filled
+from tests.faults.frozen import frozen, nothing_on_its_way
+from tests.faults.injecting import QUIET_TICKS
+from tests.faults.machines import Machine, Machines, is_whole
+from tests.faults.measured import Injected
+from tests.faults.watch import Watch
+from tests.waiting import wait_until
+
+DEADLINE_S = 300
+TAKEOVER_S = 60
+EVERY_S = 0.5
+
+
+class MachineKind(StrEnum):
+    """What is done to everything on one machine at once.
+
+    Killed by SIGKILL, then started by its own command; frozen by SIGSTOP, then woken; restarted by
+    `steadflow down` and its command; cut off, all its connections silent, then back; its disk (of
+    broker and central) filled to the last byte, then freed.
+    """
+
+    KILL_PRIMARY = "kill-primary"
+    FREEZE_PRIMARY = "freeze-primary"
+    CUT_PRIMARY = "cut-primary"
+    RESTART_PRIMARY = "restart-primary"
+    KILL_STANDBY = "kill-standby"
+    FREEZE_STANDBY = "freeze-standby"
+    CUT_STANDBY = "cut-standby"
+    RESTART_STANDBY = "restart-standby"
+    KILL_WITNESS = "kill-witness"
+    FREEZE_WITNESS = "freeze-witness"
+    CUT_WITNESS = "cut-witness"
+    RESTART_WITNESS = "restart-witness"
+    FILL_PRIMARY = "fill-primary"
+    FILL_STANDBY = "fill-standby"
+    FILL_WITNESS = "fill-witness"
+
+    @property
+    def way(self) -> str:
+        """What is done."""
+        return self.partition("-")[0]
+
+    @property
+    def role(self) -> str:
+        """Whose machine."""
+        return self.partition("-")[2]
+
+
+ORDINARY = tuple(kind for kind in MachineKind if kind.way != "fill")
+"""What is injected unless others are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineInjector:
+    """Does what a kind says, with deadlines that only a hang meets."""
+
+    machines: Machines
+    watch: Watch
+    sender: int
+    """Its pid: the exporter, which is no machine's."""
+
+    def inject(self, kind: MachineKind, held_s: float) -> Injected:
+        """Inject one fault; all machines are whole before and afterwards.
+
+        held_s: so long at least it lasts.
+        """
+        primary = self.quiet()
+        before = self._epoch()
+        machine = self._machine(kind.role, primary)
+        others = [name for name, on, _ in self.machines.centrals() if on is not machine]
+        seen_s: float | None = None
+        with self._nothing_lost(kind.way, machine):
+            began_s = time.monotonic()
+            with self._broken(kind.way, machine):
+                if self._reasons(kind, machine) and kind.way != "fill":
+                    yes = self.watch.wait_for(*others, after_s=began_s, deadline_s=TAKEOVER_S)
+                    seen_s = yes.answered_s - began_s
+                # Not by ticks: what is broken may be what makes them.
+                while (left_s := began_s + held_s - time.monotonic()) > 0:
+                    time.sleep(min(EVERY_S, left_s))
+                    if kind.way == "fill":
+                        # What somebody gave back meanwhile is taken, too.
+                        for disk in machine.small_disks():
+                            fill(disk)
+        self.quiet()
+        self._wait_ticks(QUIET_TICKS)
+        self.quiet()
+        return Injected(kind, before, self._epoch(), seen_s, self._reasons(kind, machine))
+
+    def quiet(self) -> str:
+        """Return who acts, once one alone does, all others could, and all machines are whole."""
+
+        def found() -> bool:
+            actors = self.watch.actors()
+            names = {name for name, *_ in self.machines.centrals()}
+            if len(names) != 3 or len(actors) != 1:
+                return False
+            answer = self.machines.registry("/standby") or {"nodes": []}
+            if {each["name"] for each in answer["nodes"]} != names - set(actors):
+                return False
+            return is_whole(self.machines.facts(), self.machines.of(actors[0]).name)
+
+        try:
+            wait_until(found, "one acts, all others could, three are whole", DEADLINE_S, EVERY_S)
+        except AssertionError as error:
+            said = f"{self.watch.actors()} act; {self.machines.registry('/standby')} could"
+            raise AssertionError(f"{error}: {said}; {self.machines.facts()}") from error
+        return self.watch.wait_for_one(deadline_s=TAKEOVER_S)
+
+    def _machine(self, role: str, primary: str) -> Machine:
+        ours = self.machines.of(primary)
+        if role == "witness":
+            return self.machines.witness
+        if role == "primary":
+            return ours
+        return next(each for each in self.machines if each.centrals and each is not ours)
+
+    @contextmanager
+    def _broken(self, way: str, machine: Machine) -> Iterator[None]:
+        match way:
+            case "freeze":
+                with frozen([process.pid for process in machine.processes()]):
+                    yield
+            case "cut":
+                with self.machines.network.cut_off(machine.place):
+                    yield
+            case "fill":
+                with ExitStack() as stack:
+                    for disk in machine.small_disks():
+                        stack.enter_context(filled(disk))
+                    yield
+            case "kill":
+                machine.kill()
+                yield
+                machine.start()
+            case _:
+                machine.stop()
+                yield
+                machine.start()
+
+    def _nothing_lost(self, way: str, machine: Machine) -> AbstractContextManager[None]:
+        """While there is no collector, what an exporter sends is lost, and nobody can know it."""
+        if machine is self.machines.witness and way in ("kill", "restart"):
+            return nothing_on_its_way(self.sender, self.machines.received)
+        return nullcontext()
+
+    def _reasons(self, kind: MachineKind, machine: Machine) -> int:
+        """Return how many takeovers a kind gives a reason for.
+
+        A machine that stops cleanly ends one of its centrals after the other, and so may a full
+        disk.
+        """
+        if kind.role != "primary":
+            return 0
+        return len(machine.centrals) if kind.way in ("restart", "fill") else 1
+
+    def _epoch(self) -> int:
+        return int(self.machines.registry("/api/v1/cluster")["epoch"])
+
+    def _ticks(self) -> float:
+        (url,) = self.machines.witness.noted("registries").values()
+        page = self.machines.witness.text(f"{url}/metrics")
+        found = re.search(r"^steadflow_registry_valid_ticks (\S+)", page, re.MULTILINE)
+        return -1.0 if found is None else float(found[1])
+
+    def _wait_ticks(self, count: int) -> None:
+        wait_until(lambda: self._ticks() >= 0, "the registry answers", DEADLINE_S)
+        before = self._ticks()
+        wait_until(lambda: self._ticks() >= before + count, f"{count} more ticks", DEADLINE_S)
