@@ -11,7 +11,7 @@ HOSTS = {
     2: ("kafka-2", "registry-2", "central-b"),
     3: ("kafka-3", "registry-3"),
 }
-"""As docs/deployment.md spreads them; the collector is at a site, and lives on."""
+"""As docs/containers.md spreads them; the collector is at a site, and lives on."""
 
 
 def rehearse() -> None:

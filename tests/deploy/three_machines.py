@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -58,15 +58,21 @@ class Machines(Project):
 
 def rehearse() -> None:
     """Grow from one machine to three, then lose each: primary's, its successor's, the witness."""
-    fetch_jars(read_lock(), cache_directory())
-    with started(Machines.of(FILE, "steadflow-rehearsal-machines"), "one") as test:
-        project = test.project
-        assert isinstance(project, Machines)
-        grow(test, project)
+    with grown("steadflow-rehearsal-machines") as test:
         for _ in range(2):
             acting = wait_whole(test)
             lose(test, PLACES[acting][0], acting)
         lose(test, "three", wait_whole(test))
+
+
+@contextlib.contextmanager
+def grown(name: str) -> Iterator[Rehearsal]:
+    """Three machines and a collector's, joined under traffic."""
+    fetch_jars(read_lock(), cache_directory())
+    project = Machines.of(FILE, name)
+    with started(project, "one") as test:
+        grow(test, project)
+        yield test
 
 
 def grow(test: Rehearsal, project: Machines) -> None:

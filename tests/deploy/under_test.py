@@ -85,9 +85,9 @@ class Rehearsal:
         say(f"  {len(found)} captures sent and spooled: {datagrams} datagrams, {flows} flows")
 
     @contextlib.contextmanager
-    def traffic(self, seconds: int) -> Iterator[None]:
+    def traffic(self, seconds: int, *, flows_per_s: int = FLOWS_PER_S) -> Iterator[None]:
         """Invented traffic while the block runs, and to its end."""
-        command = ["traffic", "--to", self.target, "--rate", str(FLOWS_PER_S), "--json"]
+        command = ["traffic", "--to", self.target, "--rate", str(flows_per_s), "--json"]
         # Loopback has one address inside the containers: each version is one exporter there.
         command += ["--exporters", "3", "--duration", str(seconds)]
         process = subprocess.Popen(
