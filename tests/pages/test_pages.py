@@ -648,7 +648,7 @@ def test_a_standby_is_invited_and_a_drill_is_run_on_the_failover_page(site: Site
             "standby", "enable", "--home", str(home), "--host", "localhost", "--bind", "127.0.0.1",
             "--https-port", str(free_port(row=2)), "--kafka-port", str(free_port(row=2)),
         )  # fmt: skip
-        expect(standby).to_contain_text("Either is one line to run on the other machine")
+        expect(standby).to_contain_text("Each is one line to run on the other machine")
         ask("Add collector…", "Add a collector")
         got, line = standby.locator(".sf-line code").first, standby.locator(".sf-line code").last
         expect(line).to_contain_text("steadflow collector join https://localhost:")
