@@ -119,7 +119,7 @@ FLOWS ?= 5000000
 join: setup ## join a store of FLOWS=5000000 under load: undisturbed, killed ten times, over a slow link
 	@$(BIN)/python -m bench.join --flows $(FLOWS)
 
-compose-test: setup ## bring the containers up, break them, compare both centrals, take them down
+compose-test: setup ## bring the containers up, kill some, hosts and machines, compare the centrals, take them down
 	@$(BIN)/python -m tests.deploy.rehearsal
 
 screenshots: setup ## take the pictures of docs/screenshots again, in a quarter of an hour

@@ -1,13 +1,14 @@
 """`make join`: how a machine becomes a hot standby of a full store, under load.
 
-Three machines join one after the other: undisturbed, killed at random moments and begun again, and
-over a slow link. Each must be proven equal, and in the end all count what was sent.
+Three machines join one after the other, and leave again: undisturbed, killed at random moments and
+begun again, and over a slow link. Each must be proven equal, and count what was sent.
 """
 
 import argparse
 import contextlib
 import json
 import random
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,20 +17,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx
 import psutil
 
+from bench.far_machine import FarMachine, far_machine
 from bench.slow_link import Link, Way, slow_link
 from bench.waiting import TookTooLong, wait_until
 from cli import running
 from cli.ports import free_port
-from cli.status import gather
 from tests.faults.system import ROOT, STEADFLOW, System, traffic
 from tests.faults.system import running as running_system
 
-FAR = "127.0.0.2"
-"""Where the first machine is for others; a link may be in between, or none."""
-NEAR = "127.0.0.1"
 SUMS = ("flows", "bytes", "packets")
 JOIN_TIMEOUT_S = 3600.0
 FILL_PER_S = 12_000
@@ -61,27 +58,37 @@ def main() -> int:
     _say(f"seed {asked.seed}")
     with contextlib.ExitStack() as opened:
         work = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="steadflow-join-")))
+        far = opened.enter_context(far_machine())
         system = opened.enter_context(running_system(work / "one"))
         sums = _fill(system, asked.flows)
-        site = _open(system)
-        sending = opened.enter_context(traffic(system, "--rate", "500", "--duration", "0"))
+        site = _open(system, far)
         found = []
         for how in asked.ways:
-            link = _link(how, asked)
-            with slow_link(link, site.ways):
-                found.append(_join(site, work / how, how, rng, asked.kills))
-            _say(json.dumps(asdict(found[-1])))
-        sending.terminate()
-        sent = json.loads(sending.communicate(timeout=60)[0])
-        wanted = {name: sums[name] + sent[name] for name in SUMS}
-        homes = [work / how for how in asked.ways]
-        try:
-            _wait_equal(system, homes, wanted)
-        finally:
-            for home in homes:
-                system.run("down", "--home", str(home), check=False)
-    _say(f"all count what was sent: {wanted}")
+            with slow_link(_link(how, asked), site.ways):
+                joined, sent = _joined(site, work / how, how, rng, asked.kills, sums)
+            found.append(joined)
+            sums = sent
+            _say(json.dumps(asdict(joined)))
+    _say(f"all counted what was sent: {sums}")
     return 1 if any(each.differences for each in found) else 0
+
+
+def _joined(
+    site: "Site", home: Path, how: str, rng: random.Random, times: int, sums: dict[str, int]
+) -> tuple[Joined, dict[str, int]]:
+    """Have a machine join, compare, and leave; how it went, and all that was sent by then."""
+    try:
+        with traffic(site.system, "--rate", "500", "--duration", "0") as sending:
+            joined = _join(site, home, how, rng, times)
+            sending.terminate()
+            more = json.loads(sending.communicate(timeout=60)[0])
+        sent = {name: sums[name] + int(more[name]) for name in SUMS}
+        _wait_equal(site, home, sent)
+        # The next one finds the cluster as this one did.
+        site.there("standby", "leave", "--home", str(home), "--remove-data")
+    finally:
+        site.there("down", "--home", str(home), check=False)
+    return joined, sent
 
 
 def _arguments() -> argparse.Namespace:
@@ -108,7 +115,7 @@ def _fill(system: System, flows: int) -> dict[str, int]:
         _say(f"filling the store: {seconds} s")
         sent = json.loads(sending.communicate(timeout=seconds + 600)[0])
     sums = {name: int(sent[name]) for name in SUMS}
-    _wait_equal(system, [], sums)
+    _wait_here(system, sums)
     _say(f"the store holds {sums['flows']} flows")
     return sums
 
@@ -118,17 +125,30 @@ class Site:
     """The first machine, opened to others, whose ports are reached through `ways`."""
 
     system: System
+    far: FarMachine
     ways: list[Way]
 
+    def there(self, *words: str, check: bool = True) -> str:
+        """Run `steadflow ...` on the other machine to its end; what it printed."""
+        done = subprocess.run(
+            [*self.far.inside, *STEADFLOW, *words],
+            cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        if check and done.returncode:
+            raise TookTooLong(f"steadflow {' '.join(words)}: {done.stdout}\n{done.stderr}")
+        return done.stdout
 
-def _open(system: System) -> Site:
+
+def _open(system: System, far: FarMachine) -> Site:
     https_port, kafka_port = free_port(row=2), free_port(row=2)
+    here = socket.gethostbyname(far.us)
     system.run(
-        "standby", "enable", "--host", FAR, "--bind", NEAR, "--https-port", str(https_port),
+        "standby", "enable", "--host", far.us, "--bind", here, "--https-port", str(https_port),
         "--kafka-port", str(kafka_port), "--home", str(system.home),
     )  # fmt: skip
-    ports = (https_port, https_port + 1, kafka_port)
-    return Site(system, [Way(FAR, port, NEAR, port) for port in ports])
+    # Pages of both centrals; the broker and its controller.
+    ports = (https_port, https_port + 1, kafka_port, kafka_port + 1)
+    return Site(system, far, [Way(far.our_end, port, here, port) for port in ports])
 
 
 def _join(site: Site, home: Path, how: str, rng: random.Random, times: int) -> Joined:
@@ -136,40 +156,38 @@ def _join(site: Site, home: Path, how: str, rng: random.Random, times: int) -> J
     line = json.loads(site.system.run(*words).stdout)["line"].split()[1:]
     # Filling the store is a flow rate that would be refused, and is over.
     more = [
-        "--home", str(home), "--name", f"central-{how}", "--host", NEAR,
-        "--https-port", str(free_port()), "--web-port", "0", "--force",
+        "--home", str(home), "--name", f"central-{how}", "--host", site.far.address, "--force",
     ]  # fmt: skip
     rows = int(site.system.ask("central-a", "/api/v1/totals")["flows"])
     began_s = time.monotonic()
     kills: list[Killed] = []
     for span_s in [rng.uniform(1, 25) for _ in range(times if how == "killed" else 0)]:
-        process = _start([*line, *more])
+        process = _start(site, [*line, *more])
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(span_s)
         phase = _state(home).get("phase", "")
         _kill_all(process)
         kills.append(Killed(round(span_s, 1), phase))
         _say(f"killed after {span_s:.1f} s: {phase or 'nothing noted yet'}")
-    process = _start([*line, *more])
+    process = _start(site, [*line, *more])
     wait_until(
         lambda: _is_ready(home, process), f"{how}: proven", deadline_s=JOIN_TIMEOUT_S, every_s=0.5
     )
     spent_s = time.monotonic() - began_s
-    proof = httpx.get(f"{_central(home)['url']}/api/v1/proof", timeout=30, trust_env=False)
+    proof = site.system.ask("central-a", "/api/v1/proof")
     return Joined(
         how,
         round(spent_s, 1),
         int(_state(home).get("bytes_total", 0)),
         kills,
         rows,
-        int(proof.json()["differences_total"]),
+        int(proof["differences_total"]),
     )
 
 
-def _start(words: list[str]) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [*STEADFLOW, *words], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+def _start(site: Site, words: list[str]) -> "subprocess.Popen[bytes]":
+    command = [*site.far.inside, *STEADFLOW, *words]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _kill_all(process: "subprocess.Popen[bytes]") -> None:
@@ -197,27 +215,27 @@ def _state(home: Path) -> dict[str, Any]:
     return content
 
 
-def _central(home: Path) -> dict[str, Any]:
-    central: dict[str, Any] = gather(home)["centrals"][0]
-    return central
+def _wait_equal(site: Site, home: Path, wanted: dict[str, int]) -> None:
+    """Wait until both centrals here, and the one there, count what was sent."""
+    _wait_here(site.system, wanted)
+
+    def counts_it() -> bool:
+        said = site.there("report", "totals", "--home", str(home), "--json", check=False)
+        return bool(said) and _sums(json.loads(said)) == wanted
+
+    wait_until(counts_it, "the machine that joined counts what was sent", every_s=1.0)
 
 
-def _wait_equal(system: System, homes: list[Path], wanted: dict[str, int]) -> None:
-    urls = [each["url"] for each in system.status()["centrals"]]
-    urls += [_central(home)["url"] for home in homes]
-
+def _wait_here(system: System, wanted: dict[str, int]) -> None:
     def all_count_it() -> bool:
-        return all(_totals(url) == wanted for url in urls)
+        answers = [system.ask(name, "/api/v1/totals") for name in ("central-a", "central-b")]
+        return all(answer is not None and _sums(answer) == wanted for answer in answers)
 
-    wait_until(all_count_it, f"{len(urls)} centrals count what was sent", every_s=1.0)
+    wait_until(all_count_it, "both centrals count what was sent", every_s=1.0)
 
 
-def _totals(url: str) -> dict[str, int] | None:
-    try:
-        answer = httpx.get(f"{url}/api/v1/totals", timeout=30, trust_env=False)
-        return {name: int(answer.json()[name]) for name in SUMS} if answer.is_success else None
-    except httpx.HTTPError:
-        return None
+def _sums(answer: dict[str, Any]) -> dict[str, int]:
+    return {name: int(answer[name]) for name in SUMS}
 
 
 def _say(sentence: str) -> None:

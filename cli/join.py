@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import socket
 import sys
 from collections.abc import Callable
@@ -90,7 +91,8 @@ def join(
             if not detach:
                 go_on_without_token()
         if detach:
-            start_detached(folder, without_token(sys.argv[1:]))
+            # A large store over a slow link takes hours; the agent says when it would never end.
+            start_detached(folder, without_token(sys.argv[1:]), timeout_s=math.inf)
             typer.echo(f"{folder}: a proven hot standby runs")
             return
         with running.hold(folder):

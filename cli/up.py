@@ -122,7 +122,9 @@ def run(options: Options, *, open_browser: bool = False) -> None:
         fail(f"{error.filename or options.home}: {error.strerror or error}")
 
 
-def start_detached(home: Path, given: Sequence[str]) -> None:
+def start_detached(
+    home: Path, given: Sequence[str], *, timeout_s: float = DETACH_TIMEOUT_S
+) -> None:
     """Run a command in the background, without its `--detach`; returns when `home` is ready.
 
     Ends this command with that one's sentence when it does not become ready.
@@ -144,13 +146,13 @@ def start_detached(home: Path, given: Sequence[str]) -> None:
             )
     except OSError as error:
         fail(f"--home {home} cannot be used: {error.strerror}")
-    deadline_s = time.monotonic() + DETACH_TIMEOUT_S
+    deadline_s = time.monotonic() + timeout_s
     while not _is_ready(home, process.pid):
         if process.poll() is not None:
             fail(last_line(log))
         if time.monotonic() > deadline_s:
             process.terminate()
-            fail(f"steadflow was not ready after {DETACH_TIMEOUT_S:.0f} s: see {log.parent}")
+            fail(f"steadflow was not ready after {timeout_s:.0f} s: see {log.parent}")
         time.sleep(0.1)
 
 

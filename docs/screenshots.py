@@ -24,6 +24,8 @@ import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
+from cli.ports import free_port
+
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "screenshots"
 CHROMIUM = "/usr/bin/chromium"
@@ -54,13 +56,18 @@ PIXELS = """async (text) => {
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture: path is the address of the page, height that of the window."""
+    """One picture: path is the address of the page, height that of the window.
+
+    of_primary: taken of the primary, logged in. presses: a button, and the one that confirms it.
+    """
 
     name: str
     path: str
     width: int = 1440
     height: int = 900
     theme: str = "light"
+    of_primary: bool = False
+    presses: tuple[str, ...] = ()
 
 
 def pictures(exporter: str, host: str) -> list[Picture]:
@@ -72,9 +79,13 @@ def pictures(exporter: str, host: str) -> list[Picture]:
         Picture("overview-phone", f"/?from=now-15m&{apps}", width=390, height=844),
         Picture("exporter", f"/exporters/{exporter}?from=now-15m", height=1000),
         Picture("interface", f"/exporters/{exporter}/interfaces/1?from=now-15m", height=1000),
-        Picture("failover", "/failover", height=800),
+        Picture(
+            "failover", "/failover", height=1150, of_primary=True,
+            presses=("Show invites…", "Show invites"),
+        ),
+        Picture("administration", "/administration", height=1000, of_primary=True),
         Picture("host-dark", f"/hosts/{host}?from=now-15m&theme=dark", height=1000, theme="dark"),
-    ]
+    ]  # fmt: skip
 
 
 def main() -> None:
@@ -89,26 +100,30 @@ def main() -> None:
         print(f"waiting {MINUTES} minutes for traffic to show", file=sys.stderr)  # noqa: T201
         time.sleep(MINUTES * 60)
         # So that the Failover page has something to tell.
-        drill = [sys.executable, "-m", "cli", "drill", "--home", str(own)]
-        subprocess.run(drill, check=True, cwd=ROOT)
+        _steadflow("drill", "--home", str(own))
+        _steadflow("collector", "invite", "--home", str(own))
         take(own)
 
 
 def take(home: Path) -> None:
     """Name what exports, then write every picture. Raises SystemExit when they are too large."""
     facts = json.loads((home / "run.json").read_text())
+    urls = {str(each["name"]): str(each["url"]) for each in facts["centrals"]}
     # The last one: who looks at the first is not disturbed.
-    url = str(facts["centrals"][-1]["url"])
+    url = list(urls.values())[-1]
+    password = _steadflow("user", "password", "--random", "--home", str(home)).strip()
     with httpx.Client(base_url=f"{url}/api/v1", trust_env=False, timeout=60) as api:
         exporters = _rows(api, "exporters", {"from": "-15m"})
         _name(api, (home / "token").read_text().strip(), exporters)
         hosts = _rows(api, "reports/top", {"from": "-15m", "by": "src_addr", "limit": 1})
+        primary = urls[api.get("cluster").json()["primary"]]
     exporter, host = exporters[0]["exporter"], hosts[0]["src_addr"]
     FOLDER.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for each in pictures(exporter, host):
-            (FOLDER / f"{each.name}.png").write_bytes(_shoot(browser, url, each))
+            of = primary if each.of_primary else url
+            (FOLDER / f"{each.name}.png").write_bytes(_shoot(browser, of, each, password))
         browser.close()
     size = sum(file.stat().st_size for file in FOLDER.glob("*.png"))
     print(f"{size:,} bytes in {FOLDER.relative_to(ROOT)}", file=sys.stderr)  # noqa: T201
@@ -117,15 +132,36 @@ def take(home: Path) -> None:
 
 
 @contextmanager
-def _system(home: Path) -> Iterator[Path]:
-    steadflow = [sys.executable, "-m", "cli"]
+def _system(folder: Path) -> Iterator[Path]:
+    """Three machines on this one: who looks at the Failover page sees what it can show."""
+    home, two, three = folder / "one", folder / "two", folder / "three"
     ports = ["--udp-port", "0", "--kafka-port", "0", "--web-port", "0"]
-    up = [*steadflow, "up", "--home", str(home), "--detach", "--no-browser", *ports]
-    subprocess.run(up, check=True, cwd=ROOT)
+    _steadflow("up", "--home", str(home), "--detach", "--no-browser", *ports)
     try:
+        _steadflow(
+            "standby", "enable", "--home", str(home), "--host", "localhost", "--bind", "127.0.0.1",
+            "--https-port", str(free_port(row=2)), "--kafka-port", str(free_port(row=2)),
+        )  # fmt: skip
+        https_port = ("--https-port", str(free_port()))
+        _join(home, two, "standby", "--name", "central-c", "--force", *https_port)
+        _join(home, three, "witness", "--name", "witness-1")
         yield home
     finally:
-        subprocess.run([*steadflow, "down", "--home", str(home)], check=True, cwd=ROOT)
+        for each in (three, two, home):
+            _steadflow("down", "--home", str(each), check=False)
+
+
+def _join(home: Path, joining: Path, role: str, *more: str) -> None:
+    line = json.loads(_steadflow(role, "invite", "--home", str(home), "--json"))["line"]
+    ports = ("--kafka-port", str(free_port(row=3)), "--bind", "127.0.0.1", "--web-port", "0")
+    place = ("--home", str(joining), "--host", "localhost", "--detach")
+    _steadflow(*line.split()[1:], *place, *ports, *more)
+
+
+def _steadflow(*words: str, check: bool = True) -> str:
+    command = [sys.executable, "-m", "cli", *words]
+    done = subprocess.run(command, check=check, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    return done.stdout
 
 
 def _rows(api: httpx.Client, path: str, query: dict[str, Any]) -> list[dict[str, Any]]:
@@ -148,7 +184,7 @@ def _name(api: httpx.Client, token: str, exporters: list[dict[str, Any]]) -> Non
             api.put(f"settings/interfaces/{address}/{index}", json=body, headers=headers)
 
 
-def _shoot(browser: Browser, url: str, picture: Picture) -> bytes:
+def _shoot(browser: Browser, url: str, picture: Picture, password: str) -> bytes:
     context = browser.new_context(
         viewport={"width": picture.width, "height": picture.height},
         color_scheme="dark" if picture.theme == "dark" else "light",
@@ -156,6 +192,8 @@ def _shoot(browser: Browser, url: str, picture: Picture) -> bytes:
         locale="en-GB",
     )
     page = context.new_page()
+    if picture.of_primary:
+        _log_in(page, url, password)
     for attempt in range(TRIES):
         page.goto(url + picture.path)
         try:
@@ -168,10 +206,19 @@ def _shoot(browser: Browser, url: str, picture: Picture) -> bytes:
     # A busy machine is behind now and then; that is said as well, but belongs into no picture.
     with contextlib.suppress(PlaywrightError):
         page.wait_for_function(FRESH, timeout=60_000)
+    for button in picture.presses:
+        page.get_by_role("button", name=button, exact=True).click()
     page.wait_for_timeout(1500)
     png = _small(page, page.screenshot())
     context.close()
     return png
+
+
+def _log_in(page: Page, url: str, password: str) -> None:
+    page.goto(f"{url}/login")
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(lambda at: "/login" not in at)
 
 
 def _small(page: Page, png: bytes) -> bytes:

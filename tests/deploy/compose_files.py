@@ -12,6 +12,7 @@ SINGLE = DEPLOY / "docker-compose.yml"
 CLUSTER = DEPLOY / "docker-compose.cluster.yml"
 HOSTS = DEPLOY / "docker-compose.hosts.yml"
 HOST_UDP = DEPLOY / "docker-compose.host-udp.yml"
+MACHINES = DEPLOY / "docker-compose.machines.yml"
 
 Service = dict[str, Any]  # YAML
 _VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -40,7 +40,7 @@ class Project:
     """Of the centrals, once one of them was asked for it."""
 
     @classmethod
-    def of(cls, file: Path, name: str) -> "Project":
+    def of(cls, file: Path, name: str) -> Self:
         """Return a project on ports that are free now; nothing runs yet."""
         return cls(file, name, free_udp_port("127.0.0.1"), free_port(row=6))
 
@@ -107,10 +107,12 @@ class Project:
             return None
         return answer.json() if answer.status_code == httpx.codes.OK else None
 
-    def totals(self, since: str, until: str) -> dict[str, dict[str, int] | None]:
-        """Return each central's sums over a period (RFC 3339)."""
+    def totals(
+        self, centrals: Iterable[str], since: str, until: str
+    ) -> dict[str, dict[str, int] | None]:
+        """Return each central's sums over a period (RFC 3339); None of one that does not answer."""
         found: dict[str, dict[str, int] | None] = {}
-        for central in CENTRALS:
+        for central in centrals:
             said = self.ask(central, "/api/v1/totals", **{"from": since, "to": until})
             found[central] = None if said is None else {name: said[name] for name in SUMS}
         return found

@@ -1,10 +1,14 @@
 """The containers run with the launcher's settings, and with no more rights than they need."""
 
 import re
+import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from cli.__main__ import app
 from cli.broker import command
 from cli.broker_settings import BrokerPlan, server_properties
 from cli.jars import read_lock
@@ -27,6 +31,7 @@ from tests.deploy.compose_files import (
     DEPLOY,
     HOST_UDP,
     HOSTS,
+    MACHINES,
     ROOT,
     SINGLE,
     Service,
@@ -37,6 +42,7 @@ from tests.deploy.compose_files import (
 )
 
 COMPLETE = [SINGLE, CLUSTER]
+ALONE = [*COMPLETE, MACHINES]
 OPTIONS = Options(home=Path("/home"))
 PORTS = Ports(udp=OPTIONS.udp_port, centrals=(8470, 8471), collector=8472, registry=8473)
 LAUNCHED: dict[str, ChildPlan] = {
@@ -74,13 +80,13 @@ KAFKA_PLACES = {
 
 
 def is_ours(service: Service) -> bool:
-    return str(service["image"]).startswith("steadflow:")
+    return str(service["image"]).startswith("steadflow")
 
 
 def every_service() -> list[tuple[str, Service]]:
     return [
         (f"{file.name}/{name}", service)
-        for file in COMPLETE
+        for file in ALONE
         for name, service in services(file).items()
     ]
 
@@ -227,7 +233,7 @@ def test_nothing_is_published_but_flow_data_and_pages_on_loopback(
         if inside.endswith("/udp"):
             # Engines renew the path of a restarted container by one number only.
             assert outside == inside.removesuffix("/udp")
-            assert name.endswith("ingest")
+            assert name.endswith(("/ingest", "/site"))
         else:
             assert address == ["127.0.0.1"]
 
@@ -258,7 +264,7 @@ def test_the_token_is_made_once_and_only_read_by_the_others(file: Path) -> None:
             assert not mounts
 
 
-@pytest.mark.parametrize("file", [*COMPLETE, HOSTS, HOST_UDP], ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [*ALONE, HOSTS, HOST_UDP], ids=lambda file: file.name)
 def test_no_secret_is_in_a_file_or_taken_from_the_environment(file: Path) -> None:
     named = [*variables(file), *re.findall(r"^\s*([A-Z_]+):", file.read_text(), re.MULTILINE)]
     secret = re.compile("TOKEN|PASSWORD|SECRET|KEY|URL")
@@ -288,7 +294,9 @@ def test_what_runs_is_watched_and_has_time_to_stop(name: str, service: Service) 
     assert int(service["stop_grace_period"].removesuffix("s")) >= longest_s
     assert service["restart"] == "unless-stopped"
     check = service["healthcheck"]["test"]
-    if is_ours(service):
+    if name.startswith(MACHINES.name):
+        assert "run.json" in check[-1]
+    elif is_ours(service):
         (port,) = (v for k, v in settings_of(service).items() if k.endswith("HTTP_PORT"))
         assert "/health/ready" in check[-2]
         assert check[-1] == port
@@ -305,13 +313,39 @@ def test_a_central_has_the_memory_that_its_reports_may_take(
         assert limit_bytes >= config.report_clients * config.report_memory_bytes + (1 << 30)
 
 
+def test_what_the_machines_run_are_commands_with_the_options_they_have() -> None:
+    for service in services(MACHINES).values():
+        program, *words = shlex.split(service["command"])
+        assert program == "steadflow"
+        command: Any = get_command(app)  # Any: of the library that Typer brings along
+        while hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        command.make_context(program, words)
+
+
+def test_an_option_that_does_not_exist_is_seen() -> None:
+    command: Any = get_command(app)
+    with pytest.raises(Exception, match="No such option"):
+        command.commands["up"].make_context("steadflow", ["--udp-prot", "2055"])
+
+
+def test_only_the_invited_machines_take_a_line_from_outside() -> None:
+    found = services(MACHINES)
+    lines = {n for n in variables(MACHINES) if n.startswith("STEADFLOW_JOIN_")}
+    assert lines == {f"STEADFLOW_JOIN_{name.upper()}" for name in found if name != "one"}
+    for name, service in found.items():
+        assert service["hostname"] == name
+        assert f"{name}:/data" in service["volumes"]
+
+
 def test_centrals_share_nothing_but_the_token() -> None:
     a, b = (set(services(SINGLE)[name]["volumes"]) for name in ("central-a", "central-b"))
     assert a & b == {"token:/run/steadflow:ro"}
 
 
-def test_the_image_is_pinned_hashed_and_not_root() -> None:
-    lines = (DEPLOY / "Dockerfile").read_text().splitlines()
+@pytest.mark.parametrize("name", ["Dockerfile", "machine.Dockerfile"])
+def test_the_image_is_pinned_hashed_and_not_root(name: str) -> None:
+    lines = (DEPLOY / name).read_text().splitlines()
     bases = [line.split()[1] for line in lines if line.startswith("FROM ")]
     assert set(bases) == {"python:3.11-slim-bookworm"}
     assert [line for line in lines if line.startswith("USER ")] == ["USER 10001:10001"]
@@ -344,9 +378,10 @@ def test_the_image_is_built_from_code_and_lock_alone() -> None:
     ]
 
 
-@pytest.mark.parametrize("file", COMPLETE, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", ALONE, ids=lambda file: file.name)
 def test_one_service_builds_the_image_and_the_others_never_ask_a_registry(file: Path) -> None:
     ours = {name: service for name, service in services(file).items() if is_ours(service)}
-    assert [name for name, service in ours.items() if "build" in service] == ["init"]
-    assert {s["pull_policy"] for name, s in ours.items() if name != "init"} == {"never"}
+    builder = "one" if file == MACHINES else "init"
+    assert [name for name, service in ours.items() if "build" in service] == [builder]
+    assert {s["pull_policy"] for name, s in ours.items() if name != builder} == {"never"}
     assert len({service["image"] for service in ours.values()}) == 1

@@ -650,7 +650,7 @@ def test_a_standby_is_invited_and_a_drill_is_run_on_the_failover_page(site: Site
         standby.get_by_label("Listen on").fill("127.0.0.1")
         ask("Enable…", "Enable")
         expect(standby.get_by_role("status")).to_contain_text("Opening this machine")
-        expect(standby).to_contain_text("Either is one line to run on the other machine")
+        expect(standby).to_contain_text("Each is one line to run on the other machine")
         ask("Add collector…", "Add a collector")
         got, line = standby.locator(".sf-line code").first, standby.locator(".sf-line code").last
         expect(line).to_contain_text("steadflow collector join https://localhost:")

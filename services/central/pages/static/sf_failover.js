@@ -48,6 +48,7 @@ export default {
           <template v-if="!model.enable">
             <button type="button" class="sf-button" @click="ask('invites')">{{ invites ? 'Show again…' : 'Show invites…' }}</button>
             <button type="button" class="sf-button" @click="ask('invite_collector')">Add collector…</button>
+            <button v-if="model.survives.length" type="button" class="sf-button" @click="ask('invite_witness')">Add witness…</button>
             <button type="button" class="sf-button sf-strong" @click="ask('invite')">Add hot standby…</button></template>
         </header>
         <div class="sf-text">
@@ -55,18 +56,18 @@ export default {
             <p>Others cannot reach this machine yet. <b>Enable</b> opens its Kafka and HTTPS to them, by TLS. Kafka is restarted once, some 8 s in which collectors spool; exporters, collectors and centrals go on.</p>
             <p v-if="model.enable.is_under_way" class="sf-opening" role="status"><progress aria-label="Opening"></progress> Opening this machine to others…</p>
             <form v-else-if="model.enable.by_page" class="sf-enable" @submit.prevent="enable">
-              <label>Name or address by which others reach this machine <input v-model.trim="host" required maxlength="253" pattern="[A-Za-z0-9.:_\-]+" placeholder="flows.example.com" autocomplete="off" spellcheck="false"></label>
+              <label>Name or address by which others reach this machine <input v-model.trim="host" required maxlength="253" pattern="[A-Za-z0-9.:_\\-]+" placeholder="flows.example.com" autocomplete="off" spellcheck="false"></label>
               <button type="submit" class="sf-button sf-strong">Enable…</button>
               <details><summary>Ports and address</summary>
                 <label>HTTPS port, and the one above <input v-model="https_port" inputmode="numeric" pattern="[0-9]*" placeholder="443, else 8443"></label>
                 <label>Kafka port, and the one above <input v-model="kafka_port" inputmode="numeric" pattern="[0-9]+" required></label>
-                <label>Listen on <input v-model.trim="bind" required pattern="[A-Za-z0-9.:_\-]+"></label>
+                <label>Listen on <input v-model.trim="bind" required pattern="[A-Za-z0-9.:_\\-]+"></label>
               </details>
             </form>
             <template v-else><p>Run this on the machine that was started by <code>steadflow up</code>:</p>
               <div class="sf-line"><code>{{ model.enable.command }}</code><button type="button" class="sf-button" @click="copy(model.enable.command)">{{ copied === model.enable.command ? 'Copied' : 'Copy' }}</button></div></template>
             <p v-if="model.enable.problem" class="sf-wrong" role="alert">{{ model.enable.problem }}</p>
-            <p class="sf-quiet">Then <b>Add hot standby</b> and <b>Add collector</b> appear here: both are one line for the other machine, and both need this.</p>
+            <p class="sf-quiet">Then <b>Add hot standby</b> and <b>Add collector</b> appear here: each is one line for the other machine, and needs this.</p>
           </template>
           <template v-else-if="made">
             <p>The machine that becomes a {{ made.role }} needs the same release, <b>{{ model.release }}</b>: a clone and <code>make setup</code>{{ made.install ? ', or these lines. They take it from here and name its hash; packages of others come from that machine’s own mirror:' : '.' }}</p>
@@ -74,7 +75,7 @@ export default {
             <p>Then run this one line there. It works once, until {{ time(made.until) }}, and is shown only now:</p>
             <div class="sf-line"><code>{{ made.line }}</code><button type="button" class="sf-button" @click="copy(made.line)">{{ copied === made.line ? 'Copied' : 'Copy' }}</button></div>
           </template>
-          <p v-else>Others reach this machine at <code>{{ model.joining_url }}</code>. A <b>hot standby</b> counts as this one does and takes over when it dies; a <b>collector</b> receives flows near their exporters and spools them while it reaches nobody. Either is one line to run on the other machine; it works once, for an hour.</p>
+          <p v-else>Others reach this machine at <code>{{ model.joining_url }}</code>. A <b>hot standby</b> counts as this one does and takes over when it dies; a <b>collector</b> receives flows near their exporters and spools them while it reaches nobody<template v-if="model.survives.length">; a <b>witness</b> keeps a copy of the log and votes, so that any one of three machines may die</template>. Each is one line to run on the other machine; it works once, for an hour.</p>
           <p v-if="trouble" class="sf-wrong" role="alert">{{ trouble }}</p>
         </div>
         <div v-if="invites" class="sf-plain-box"><table class="sf-plain" aria-label="Invites">
@@ -163,7 +164,7 @@ export default {
     },
     // What a change was answered; the list of invites follows it.
     async hear({ what, told }) {
-      const is_new = what === "invite" || what === "invite_collector";
+      const is_new = ["invite", "invite_collector", "invite_witness"].includes(what);
       if (!is_new && !["invites", "take_back"].includes(what)) return;
       this.trouble = "";
       if (is_new) {

@@ -34,6 +34,10 @@ const ACTIONS = {
     title: "Add a collector", path: "/api/v1/invites", body: { joins_as: "collector", valid_s: 3600 }, said: () => "",
     text: "Makes one line that lets one machine join as a collector, once, within an hour. Whoever has it can send flows into this cluster.",
   },
+  invite_witness: {
+    title: "Add a witness", path: "/api/v1/invites", body: { joins_as: "witness", valid_s: 3600 }, said: () => "",
+    text: "Makes one line that lets one machine join as the witness, once, within an hour. It keeps a copy of the log and votes; it counts nothing.",
+  },
   invites: { title: "Show invites", path: "/api/v1/invites", method: "GET", said: () => "", text: "Who was invited, and who came." },
   take_back: { title: "Take back", path: "/api/v1/invites/", method: "DELETE", said: () => "", text: "The line of this invite lets nobody join any more." },
 };
