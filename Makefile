@@ -43,7 +43,7 @@ demo: setup ## start everything with sample traffic, open the live page; Ctrl-C 
 
 test: setup test-tools ## run all tests, on a real Kafka broker
 	@JDK_JAVA_OPTIONS="$$($(BIN)/python -m tests.java_cache)" \
-	  $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
+	  $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
 
 test-tools:
 	@sh tests/install-tools.sh
