@@ -9,7 +9,7 @@ export STEADFLOW_SHARED ?= $(abspath ../shared)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format-check lint types imports wheel locks fmt lock kill faults machines growth sim bench soak join docs screenshots clean \
+.PHONY: help setup demo test java-cache check format-check lint types imports wheel locks fmt lock kill faults machines growth sim bench soak join docs screenshots clean \
   compose-test test-tools python-version
 
 help: ## print this help
@@ -43,12 +43,18 @@ demo: setup ## start everything with sample traffic, open the live page; Ctrl-C 
 
 test: setup test-tools ## run all tests, on a real Kafka broker
 	@JDK_JAVA_OPTIONS="$$($(BIN)/python -m tests.java_cache)" \
-	  $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
+	  $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
+
+java-cache:
+	@$(BIN)/python -m tests.java_cache >/dev/null
 
 test-tools:
 	@sh tests/install-tools.sh
 
-check: setup format-check lint types imports locks wheel test ## everything that must hold before a merge
+check: setup ## everything that must hold before a merge
+	@$(MAKE) --no-print-directory --jobs 2 \
+	  types imports format-check lint locks wheel test-tools java-cache
+	@$(MAKE) --no-print-directory test
 
 format-check:
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run \`make fmt\`" >&2; exit 1; }

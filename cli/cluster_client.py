@@ -9,6 +9,7 @@ import httpx
 
 from cli import running
 from cli.owner import owner_headers
+from shared.plain_http import PLAIN_HTTP
 
 READ_TIMEOUT_S = 5.0
 CHANGE_TIMEOUT_S = 40.0
@@ -42,7 +43,8 @@ class ClusterClient:
         self._token = token
         self._timeout_s = timeout_s
         # No proxy: they listen on loopback, or the user gave the URL.
-        self._client = httpx.Client(trust_env=False)
+        is_plain = all(url.startswith("http://") for url in self._urls)
+        self._client = httpx.Client(trust_env=False, verify=PLAIN_HTTP if is_plain else True)
 
     def __enter__(self) -> Self:
         """Return self."""

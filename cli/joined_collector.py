@@ -10,6 +10,7 @@ import httpx
 from cli.admission import tls_dir
 from cli.supervise import ChildPlan
 from cli.system import service_child, url
+from shared.plain_http import PLAIN_HTTP
 
 HOST = "127.0.0.1"
 _ASK_TIMEOUT_S = 3.0
@@ -73,7 +74,9 @@ def joined_child(plan: CollectorPlan, *, with_tls: bool = True) -> ChildPlan:
 async def reasons_of(plan: CollectorPlan) -> dict[str, str] | None:
     """Return why the collector is not ready, by process; None while it does not answer."""
     try:
-        async with httpx.AsyncClient(timeout=_ASK_TIMEOUT_S, trust_env=False) as client:
+        async with httpx.AsyncClient(
+            timeout=_ASK_TIMEOUT_S, trust_env=False, verify=PLAIN_HTTP
+        ) as client:
             answer = await client.get(f"{url(plan.web_port)}/api/v1/status")
             content: dict[str, Any] = answer.raise_for_status().json()  # JSON
             return {str(name): str(why) for name, why in content["reasons"].items()}

@@ -13,6 +13,7 @@ from cli.joined_broker import KAFKA_PORT, all_servers, joined_plan
 from cli.known_brokers import with_known
 from cli.supervise import ChildPlan
 from cli.system import CENTRAL_RESTART_S, service_child, url
+from shared.plain_http import PLAIN_HTTP
 
 PRIORITY = 120
 """After the two centrals of the first machine, when all are as far."""
@@ -103,7 +104,7 @@ def agent_child(plan: StandbyPlan) -> ChildPlan:
 def _answering(place: str) -> Callable[[], Awaitable[bool]]:
     async def answers() -> bool:
         try:
-            async with httpx.AsyncClient(timeout=3.0, trust_env=False) as client:
+            async with httpx.AsyncClient(timeout=3.0, trust_env=False, verify=PLAIN_HTTP) as client:
                 return (await client.get(f"{place}/health/live")).is_success
         except httpx.HTTPError:
             return False

@@ -18,6 +18,7 @@ from cli import running
 from cli.cluster_client import ClusterClient, ClusterError, urls_of
 from cli.home import default_home
 from cli.terminal import fail
+from shared.plain_http import PLAIN_HTTP
 
 NOTHING_RUNS = 3
 """Exit code of `status` and `down` when there is nothing."""
@@ -85,7 +86,7 @@ def gather(home: Path) -> dict[str, Any]:  # JSON
         ClusterClient(urls_of(home), timeout_s=_ASK_TIMEOUT_S) as cluster,
     ):
         primary = cluster.view()["primary"]
-    with httpx.Client(timeout=_ASK_TIMEOUT_S, trust_env=False) as client:
+    with httpx.Client(timeout=_ASK_TIMEOUT_S, trust_env=False, verify=PLAIN_HTTP) as client:
         collectors = [_collector(client, collector) for collector in noted["collectors"]]
         registries = [_with_ready(client, registry) for registry in noted["registries"]]
         centrals = [_with_ready(client, central) for central in noted["centrals"]]

@@ -10,6 +10,7 @@ import httpx
 
 from cli import running
 from cli.cluster_client import ClusterClient, ClusterError, urls_of
+from shared.plain_http import PLAIN_HTTP
 from shared.token import TokenError, read_token
 
 ACTS_AGAIN_TIMEOUT_S = 120.0
@@ -59,7 +60,7 @@ async def _until_acting(home: Path) -> None:
 
 def _somebody_acts(home: Path) -> bool:
     centrals = (running.read(home) or {"centrals": []})["centrals"]
-    with httpx.Client(timeout=_PROBE_TIMEOUT_S, trust_env=False) as client:
+    with httpx.Client(timeout=_PROBE_TIMEOUT_S, trust_env=False, verify=PLAIN_HTTP) as client:
         for central in centrals:
             with contextlib.suppress(httpx.HTTPError):
                 if client.get(f"{central['url']}/primary").status_code == httpx.codes.OK:

@@ -1,4 +1,4 @@
-"""Keeps child processes alive: starts them in order, restarts what dies, stops them in reverse."""
+"""Keeps child processes alive: starts them in order, restarts what dies, stops them all."""
 
 import asyncio
 import contextlib
@@ -35,7 +35,7 @@ class ChildPlan:
     temporary: folder for its temporary files, emptied before each start: what was killed left some.
     boot_id_variable: of the environment; gets another boot id at each start. on_end: told the boot
     id at once when the child ends without being asked to. restart_s: after its end, where it had
-    lived long enough.
+    lived long enough. stops_last: the others need it until they have ended.
     """
 
     name: str
@@ -49,6 +49,7 @@ class ChildPlan:
     boot_id_variable: str = ""
     on_end: Callable[[str], None] | None = None
     restart_s: float = 0.2
+    stops_last: bool = False
 
 
 class _Life(NamedTuple):
@@ -139,9 +140,10 @@ class Supervisor:
             child.process.terminate()
 
     async def stop(self) -> None:
-        """Stop all children, the last started first; kill what takes too long."""
-        for child in reversed(list(self._children.values())):
-            await self._stop(child)
+        """Stop all children at once, then those that stop last; kill what takes too long."""
+        for is_last in (False, True):
+            its = [each for each in self._children.values() if each.plan.stops_last is is_last]
+            await asyncio.gather(*(self._stop(child) for child in its))
         self._children.clear()
 
     async def _stop(self, child: _Child) -> None:

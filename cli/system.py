@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from cli.network import network_file, tls_dir
 from cli.ports import PortTaken, check_port, free_port, free_udp_port
 from cli.supervise import ChildPlan, StartError
 from shared.kafka import KafkaAway, ensure_topics
+from shared.plain_http import PLAIN_HTTP
 from shared.topics import TOPICS
 
 CENTRALS = ("central-a", "central-b")
@@ -26,6 +27,13 @@ TRAFFIC_FLOWS_PER_S = 300
 CENTRAL_RESTART_S = 1.5
 """A start takes a core for seconds; whoever takes over needs the machine first."""
 _PROBE_TIMEOUT_S = 3.0
+
+
+def _prefix(module: str) -> str:
+    return f"STEADFLOW_{module.upper()}_"
+
+
+_PREFIXES = tuple(_prefix(module) for module in ("registry", "central", "ingest"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,7 @@ def broker_child(plan: BrokerPlan, class_path: Sequence[Path]) -> ChildPlan:
         environment={},
         start_timeout_s=120.0,
         stop_timeout_s=20.0,
+        stops_last=True,
     )
 
 
@@ -172,10 +181,15 @@ def _tell_of(name: str, seen_to_end: Callable[[str], None], boot_id: str) -> Non
     seen_to_end(f"{name}/{boot_id}")
 
 
+def holds_settings(environment: Iterable[str]) -> bool:
+    """Whether a user's environment has settings of a service here, which may be misspelt."""
+    return any(name.upper().startswith(_PREFIXES) for name in environment)
+
+
 def check_settings(plans: Sequence[ChildPlan]) -> None:
     """Have each service read its settings, and start nothing. Raises StartError with its sentence.
 
-    The environment is the user's too: a misspelt setting there is said before anything runs.
+    It costs each an interpreter: what comes from nobody but us needs it not.
     """
     readers = [
         subprocess.Popen(
@@ -244,7 +258,7 @@ def service_child(
     start_timeout_s: float = 120.0,
 ) -> ChildPlan:
     """Return a service that is ready when its HTTP `port` says so."""
-    prefix = f"STEADFLOW_{module.upper()}_"
+    prefix = _prefix(module)
     return ChildPlan(
         name,
         python_module(f"services.{module}"),
@@ -262,7 +276,9 @@ def http_ready(port: int) -> Callable[[], Awaitable[bool]]:
 
     async def ready() -> bool:
         try:
-            async with httpx.AsyncClient(timeout=_PROBE_TIMEOUT_S, trust_env=False) as client:
+            async with httpx.AsyncClient(
+                timeout=_PROBE_TIMEOUT_S, trust_env=False, verify=PLAIN_HTTP
+            ) as client:
                 answer = await client.get(f"{url(port)}/health/ready")
         except httpx.HTTPError:
             return False

@@ -43,6 +43,7 @@ from cli.system import (
     check_settings,
     choose_ports,
     collector_child,
+    holds_settings,
     import_path,
     log_file,
     python_module,
@@ -106,7 +107,7 @@ def up(
 
 
 def run(options: Options, *, open_browser: bool = False) -> None:
-    """Start everything, stay until SIGINT or SIGTERM, stop everything in reverse order.
+    """Start everything, stay until SIGINT or SIGTERM, stop everything, Kafka last.
 
     Ends the command with one sentence when something cannot be started.
     """
@@ -191,7 +192,8 @@ def _prepare(options: Options) -> _Launch:
     tls = prepare_tls(options.home, hosts=[] if network is None else [network.host])
     note_own_certificate(tls_dir(options.home))
     ports = choose_ports(options)
-    check_settings(_services(options, ports, options.bootstrap_servers or "the broker to come"))
+    if holds_settings(os.environ):
+        check_settings(_services(options, ports, options.bootstrap_servers or "the broker to come"))
     if options.bootstrap_servers is not None:
         return _Launch(options, ports, options.bootstrap_servers, None, network=network)
     plan = plan_broker(

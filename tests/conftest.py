@@ -11,11 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from cli.broker import Broker
 from cli.ports import free_port
 from shared.kafka import Brokers, ensure_topics
 from shared.topics import Topic
+from tests.schedule import Schedule, begins, give_way
+
+# No assertion on elapsed time: on a busy machine an example may take any.
+settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any-machine")
 
 ROOT = Path(__file__).parent.parent
 _SHARED = "STEADFLOW_SHARED"
@@ -29,11 +37,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if (worker := os.environ.get("PYTEST_XDIST_WORKER")) is not None:
+        give_way(worker)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Schedule | None:
+    return Schedule(config, log) if config.getoption("dist") == "loadfile" else None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, so that workers end at about the same time."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: begins(item.path, is_slow=item.path in slow))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

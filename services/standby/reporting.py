@@ -16,8 +16,9 @@ from shared.token import TokenError
 log = logging.getLogger(__name__)
 
 LOOK_S: Final = 1.0
-EVERY_S: Final = 60.0
+EVERY_S: Final = 10.0
 """Also when nothing changed: what was told is in a memory only, which may be another one now."""
+AFTER_FAILURE_S: Final = 10.0
 TIMEOUT_S: Final = 10.0
 TEXT_CHARACTERS: Final = 300
 _PATH: Final = "/api/v1/join/progress"
@@ -97,7 +98,7 @@ class Reporter:
                 if await self._tell(now):
                     told, told_s = now, self._now_s()
                 else:
-                    await asyncio.sleep(EVERY_S / 6)
+                    await asyncio.sleep(AFTER_FAILURE_S)
             await asyncio.sleep(LOOK_S)
 
     async def _tell(self, joining: Joining) -> bool:

@@ -1,7 +1,7 @@
 """A row changed by hand in the store: found, named, and mended whatever the repair is killed at."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -134,10 +134,11 @@ class World:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Engine:
+def database(tmp_path: Path) -> Iterator[Engine]:
     opened = open_database(f"sqlite:///{tmp_path / 'metadata.db'}")
     migrate(opened)
-    return opened
+    yield opened
+    opened.dispose()
 
 
 @pytest.fixture

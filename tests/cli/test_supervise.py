@@ -205,14 +205,20 @@ async def test_a_child_that_never_becomes_ready_is_named(tmp_path: Path) -> None
     await children.stop()
 
 
-async def test_stop_goes_in_reverse_and_kills_what_does_not_listen(tmp_path: Path) -> None:
-    ends = tmp_path / "ends"
+async def test_all_stop_at_once_what_they_need_last_and_what_does_not_listen_is_killed(
+    tmp_path: Path,
+) -> None:
     program = textwrap.dedent(
         f"""
-        import signal, sys, time
+        import pathlib, signal, sys, time
+        here = pathlib.Path({str(tmp_path)!r})
+        name, *awaited = sys.argv[1:]
         def end(*_):
-            with open({str(ends)!r}, "a") as file:
-                file.write(sys.argv[1] + " ")
+            (here / f"asked-{{name}}").touch()
+            while not all((here / f"asked-{{other}}").exists() for other in awaited):
+                time.sleep(0.01)
+            with open(here / "ends", "a") as file:
+                file.write(name + " ")
             sys.exit(0)
         signal.signal(signal.SIGTERM, end)
         print("up", flush=True)
@@ -221,17 +227,29 @@ async def test_stop_goes_in_reverse_and_kills_what_does_not_listen(tmp_path: Pat
     )
     deaf = program.replace("SIGTERM, end", "SIGTERM, signal.SIG_IGN")
     children = supervisor()
-    for name, text in (("first", program), ("deaf", deaf), ("last", program)):
+    # One and the other each end only when the other one was asked too.
+    for name, text, awaited in (
+        ("needed", program, []),
+        ("deaf", deaf, []),
+        ("one", program, ["other"]),
+        ("other", program, ["one"]),
+    ):
         child = plan(tmp_path, text, name=name)
         await children.start(
-            ChildPlan(name, [*child.command, name], child.log, child.ready, {}, stop_timeout_s=0.5)
+            replace(
+                child,
+                command=[*child.command, name, *awaited],
+                stop_timeout_s=0.5 if name == "deaf" else DEADLINE_S,
+                stops_last=name == "needed",
+            )
         )
         await until(partial(said_up, child.log))
-    pids = [children.pid(name) for name in ("first", "deaf", "last")]
+    pids = [children.pid(name) for name in ("needed", "deaf", "one", "other")]
 
     await children.stop()
 
-    assert ends.read_text().split() == ["last", "first"]
+    *first, last = (tmp_path / "ends").read_text().split()
+    assert (sorted(first), last) == (["one", "other"], "needed")
     assert not any(psutil.pid_exists(pid) for pid in pids if pid is not None)
 
 

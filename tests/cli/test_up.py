@@ -11,6 +11,7 @@ import pytest
 
 from cli import running
 from cli.ports import free_port
+from cli.system import holds_settings
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 120.0
@@ -83,6 +84,11 @@ def test_an_unknown_setting_is_named_before_anything_starts(home: Path, setting:
     done = steadflow("up", "--home", str(home), *free, **{setting: "7"})
     assert f"unknown setting {setting} in the environment" in sentence(done)
     assert not (home / "kafka").exists()
+
+
+def test_only_settings_of_a_service_are_looked_at() -> None:
+    assert holds_settings(["PATH", "steadflow_central_raw_day"])
+    assert not holds_settings(["PATH", "STEADFLOW_HOME", "STEADFLOW_SHARED"])
 
 
 @pytest.mark.parametrize("detach", [[], ["--detach"]])

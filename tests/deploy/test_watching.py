@@ -16,6 +16,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from shared.plain_http import PLAIN_HTTP
 from tests.deploy.promql import named
 from tests.faults.system import ROOT, running, traffic
 from tests.waiting import wait_until
@@ -122,7 +123,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
         collector, central = status["collectors"][0]["url"], status["centrals"][0]["url"]
 
         def page(url: str) -> str:
-            return httpx.get(f"{url}/metrics", trust_env=False, timeout=30).text
+            place = f"{url}/metrics"
+            return httpx.get(place, trust_env=False, verify=PLAIN_HTTP, timeout=30).text
 
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as exporter:
             exporter.sendto(b"\x00\x07no flow data", ("127.0.0.1", system.udp_port))

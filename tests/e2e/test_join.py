@@ -16,6 +16,7 @@ import pytest
 
 from cli.ports import free_port, free_udp_port
 from cli.status import gather
+from shared.plain_http import PLAIN_HTTP
 from shared.token import read_token
 from tests.faults.system import ROOT, STEADFLOW, System, running, traffic
 from tests.waiting import wait_until
@@ -51,18 +52,19 @@ class Site:
         answers = [get(f"{url}/api/v1/totals") for url in urls]
         return [each and {name: each[name] for name in SUMS} for each in answers]
 
-    def join(
-        self, made: dict[str, Any], home: Path, *more: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run the line as it was printed, with what only a test needs."""
+    def words(self, made: dict[str, Any], home: Path) -> list[str]:
+        """Return the line as it was printed, with what only a test needs."""
         _steadflow, *words = made["line"].split()
         kafka_port = free_port(row=3)
         self.kafka_ports.add(kafka_port)
-        return self.system.run(
+        return [
             *words, "--home", str(home), "--name", NAME, "--host", "localhost",
             "--https-port", str(free_port()), "--kafka-port", str(kafka_port),
-            "--web-port", "0", "--detach", check=False,
-        )  # fmt: skip
+            "--web-port", "0", "--detach",
+        ]  # fmt: skip
+
+    def join(self, made: dict[str, Any], home: Path) -> subprocess.CompletedProcess[str]:
+        return self.system.run(*self.words(made, home), check=False)
 
     @property
     def system_url(self) -> str:
@@ -92,28 +94,52 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(system, sending, https_port, {kafka_port}, folder)
 
 
+@dataclass
+class Joining:
+    """The line of an invite as it runs on another machine."""
+
+    made: dict[str, Any]
+    home: Path
+    process: "subprocess.Popen[str]"
+
+
 @pytest.fixture(scope="module")
-def standby(site: Site) -> Iterator[Path]:
-    """The home of a machine that joined while flows arrived."""
-    home = site.folder / "two"
-    made = site.invite()
+def joining(site: Site) -> Iterator[Joining]:
+    """A join that began while flows arrived: it waits for the end of its copy's minute."""
+    made, home = site.invite(), site.folder / "two"
+    process = subprocess.Popen(
+        [*STEADFLOW, *site.words(made, home)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     try:
-        done = site.join(made, home)
-        assert done.returncode == 0, done.stdout + done.stderr
-        # What admitted one machine admits no other, and the token is nowhere any more.
-        other = site.join(made, site.folder / "three")
-        assert (other.returncode, "used already" in other.stderr) == (1, True), other.stderr
-        assert not [path for path in files_below(home) if made["token"].encode() in content(path)]
-        yield home
+        yield Joining(made, home, process)
     finally:
         site.system.run("down", "--home", str(home), check=False)
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="module")
+def standby(site: Site, joining: Joining) -> Path:
+    """The home of a machine that joined."""
+    said, _ = joining.process.communicate(timeout=DEADLINE_S)
+    assert joining.process.returncode == 0, said
+    # What admitted one machine admits no other, and the token is nowhere any more.
+    other = site.join(joining.made, site.folder / "three")
+    assert (other.returncode, "used already" in other.stderr) == (1, True), other.stderr
+    token = joining.made["token"].encode()
+    assert not [path for path in files_below(joining.home) if token in content(path)]
+    return joining.home
 
 
 def get(url: str, site: Site | None = None) -> Any:
     """Return a JSON answer; None without one, or when it is no. site: with its token."""
     headers = {} if site is None else site.authorized
     try:
-        answer = httpx.get(url, headers=headers, timeout=10, trust_env=False)
+        answer = httpx.get(url, headers=headers, timeout=10, trust_env=False, verify=PLAIN_HTTP)
     except httpx.HTTPError:
         return None
     return answer.json() if answer.is_success else None
@@ -129,6 +155,35 @@ def content(path: Path) -> bytes:
         return path.read_bytes() if path.is_file() else b""
     except FileNotFoundError:
         return b""
+
+
+def of_another(token: str) -> str:
+    """Return a token with another fingerprint."""
+    return token[:-1] + ("0" if token[-1] != "0" else "1")
+
+
+@pytest.mark.parametrize(
+    ("role", "change", "why"),
+    [
+        ("standby", of_another, "fingerprint"),
+        ("collector", of_another, "fingerprint"),
+        ("standby", lambda token: token.replace(".", ".ff", 1)[: len(token)], "not whole"),
+    ],
+    ids=["another fingerprint", "another fingerprint, a collector", "half a token"],
+)
+def test_a_wrong_token_is_refused_in_a_sentence(
+    site: Site, joining: Joining, role: str, change: Any, why: str, tmp_path: Path
+) -> None:
+    made, home = site.invite(role), tmp_path / "four"
+    line = made["line"].replace(made["token"], change(made["token"]))
+
+    if role == "standby":
+        said = site.join({"line": line}, home).stderr
+    else:
+        said = Collector(site, home, free_udp_port("127.0.0.1"), free_port()).try_to_join(line)
+
+    assert why in said
+    assert not {"token", "tls/node.pem", "given.json"} & files_of(home)
 
 
 def test_a_machine_joins_and_holds_what_the_others_hold(site: Site, standby: Path) -> None:
@@ -300,35 +355,6 @@ def is_ready(home: Path) -> bool:
 
 def files_of(home: Path) -> set[str]:
     return {path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file()}
-
-
-def of_another(token: str) -> str:
-    """Return a token with another fingerprint."""
-    return token[:-1] + ("0" if token[-1] != "0" else "1")
-
-
-@pytest.mark.parametrize(
-    ("role", "change", "why"),
-    [
-        ("standby", of_another, "fingerprint"),
-        ("collector", of_another, "fingerprint"),
-        ("standby", lambda token: token.replace(".", ".ff", 1)[: len(token)], "not whole"),
-    ],
-    ids=["another fingerprint", "another fingerprint, a collector", "half a token"],
-)
-def test_a_wrong_token_is_refused_in_a_sentence(
-    site: Site, role: str, change: Any, why: str, tmp_path: Path
-) -> None:
-    made, home = site.invite(role), tmp_path / "four"
-    line = made["line"].replace(made["token"], change(made["token"]))
-
-    if role == "standby":
-        said = site.join({"line": line}, home).stderr
-    else:
-        said = Collector(site, home, free_udp_port("127.0.0.1"), free_port()).try_to_join(line)
-
-    assert why in said
-    assert not {"token", "tls/node.pem", "given.json"} & files_of(home)
 
 
 def test_at_the_end_it_leaves_and_what_was_opened_is_closed(site: Site, standby: Path) -> None:

@@ -16,6 +16,7 @@ import httpx
 from cli.ports import free_port, free_udp_port
 from services.ingest.spool.format import HEADER_BYTES, RECORD_HEADER_BYTES
 from services.ingest.spool.reader import segments
+from shared.plain_http import PLAIN_HTTP
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +32,8 @@ class Collector:
     process: subprocess.Popen[bytes]
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(f"http://127.0.0.1:{self.http_port}{path}", trust_env=False, timeout=30)
+        url = f"http://127.0.0.1:{self.http_port}{path}"
+        return httpx.get(url, trust_env=False, verify=PLAIN_HTTP, timeout=30)
 
     def worker(self) -> dict[str, Any]:
         with contextlib.suppress(httpx.HTTPError):

@@ -1,19 +1,15 @@
 """A running system is opened to other machines: one clean restart of its broker, nothing else."""
 
-import asyncio
 import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from cli.ports import free_port
-from shared.kafka import Brokers, partition_facts
-from shared.tls import TlsFiles, client_context
-from shared.topics import FLOWS
+from tests.faults.opened import check_opened, enable
 from tests.faults.system import System, running, traffic
 from tests.waiting import wait_until
 
@@ -45,30 +41,13 @@ def roles(system: System) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def enable(system: System, https_port: int, kafka_port: int) -> str:
-    return system.run(
-        "standby", "enable", "--home", str(system.home), "--host", "localhost",
-        "--bind", "127.0.0.1", "--https-port", str(https_port), "--kafka-port", str(kafka_port),
-    ).stdout  # fmt: skip
-
-
-def opened(system: System, https_port: int, kafka_port: int) -> None:
-    """Check that Kafka and both centrals are reached as another machine would."""
-    tls = TlsFiles.in_directory(system.home / "tls")
-    brokers = Brokers(f"localhost:{kafka_port}", tls)
-    assert asyncio.run(partition_facts(brokers, FLOWS.name))
-    with httpx.Client(verify=client_context(tls), trust_env=False) as client:
-        for port in (https_port, https_port + 1):
-            assert client.get(f"https://localhost:{port}/health/live").status_code == 200
-
-
 def test_enabled_under_load_only_the_broker_is_restarted_and_roles_stay(system: System) -> None:
     wait_until(lambda: system.status()["primary"] is not None, "a primary", DEADLINE_S)
     https_port, kafka_port = free_port(row=2), free_port(row=2)
     pids = system.processes()
     assert (system.home / "tls" / "ca.key").stat().st_mode & 0o777 == 0o600
 
-    with traffic(system, "--rate", "2000", "--duration", "40") as sending:
+    with traffic(system, "--rate", "2000", "--duration", "0") as sending:
         wait_until(lambda: totals(system, "central-b")["flows"] > 5_000, "flows", DEADLINE_S)
         # At a load where a primary falls silent by itself, only this moment's roles count.
         before, started_s = roles(system), time.monotonic()
@@ -76,7 +55,8 @@ def test_enabled_under_load_only_the_broker_is_restarted_and_roles_stay(system: 
         print(f"enabled in {time.monotonic() - started_s:.1f} s\n{said}")
         assert roles(system) == before
         assert f"https://localhost:{https_port}" in said
-        opened(system, https_port, kafka_port)
+        check_opened(system, https_port, kafka_port)
+        sending.terminate()
         sent = json.loads(sending.communicate(timeout=DEADLINE_S)[0])
 
     wait_until(
@@ -88,7 +68,3 @@ def test_enabled_under_load_only_the_broker_is_restarted_and_roles_stay(system: 
     after = system.processes()
     assert after.pop("broker") != pids.pop("broker")
     assert after == pids
-
-    system.down()
-    system.up()
-    opened(system, https_port, kafka_port)

@@ -20,8 +20,9 @@ from tests.faults.system import running, traffic
 from tests.faults.watch import Watch
 
 TABLE = os.environ.get("STEADFLOW_FAULT_TABLE")
-RUNS = int(os.environ.get("STEADFLOW_FAULT_RUNS", "20"))
 KINDS = kinds_of(os.environ.get("STEADFLOW_FAULT_KINDS", "").split(","), Kind)
+RUNS = int(os.environ.get("STEADFLOW_FAULT_RUNS", len(KINDS)))
+"""Of every kind one, where nobody asks for more."""
 
 
 @pytest.mark.kafka

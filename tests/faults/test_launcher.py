@@ -14,8 +14,9 @@ import psutil
 import pytest
 
 from cli import running
+from cli.status import gather
 
-pytestmark = [pytest.mark.faults, pytest.mark.kafka]
+pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 180.0
@@ -78,7 +79,7 @@ def test_a_killed_child_comes_back_and_a_killed_launcher_leaves_nothing(home: Pa
     os.kill(before["collectors"][0]["pids"][0], signal.SIGKILL)
 
     def all_are_back() -> bool:
-        now = status(home)
+        now = gather(home)
         return (
             now["centrals"][0]["pid"] not in (None, before["centrals"][0]["pid"])
             and now["collectors"][0]["pids"][:1] != before["collectors"][0]["pids"][:1]

@@ -13,11 +13,13 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from cli import running as home_of
 from cli.broker import Broker
+from cli.ports import free_port
 from shared.kafka import Brokers, ensure_topics
 from shared.topics import FLOWS, RATES, TOPICS
 from tests.faults.audit import difference, store_rows
 from tests.faults.books import settle
 from tests.faults.cluster import CENTRALS, SUMS, Cluster, cluster_of
+from tests.faults.opened import check_opened, enable
 from tests.faults.system import System, kill, running, traffic
 from tests.waiting import wait_until
 
@@ -41,8 +43,11 @@ def test_after_three_days_off_roles_resume_and_both_count_the_same_but_for_a_nam
             wait_counted(cluster, whole_one, before)
             cut_the_power(system)
         forget_what_is_old(system)
+        https_port, kafka_port = free_port(row=2), free_port(row=2)
+        assert "opens at its next start" in enable(system, https_port, kafka_port)
 
         system.up()
+        check_opened(system, https_port, kafka_port)
         with (
             traffic(system, "--rate", "300", "--duration", "0") as sending,
             cluster_of(system, sending) as cluster,

@@ -20,6 +20,7 @@ from services.ingest.config import IngestConfig
 from services.ingest.spool.format import RecordKind
 from services.ingest.spool.writer import hold
 from shared.config import run_service
+from shared.plain_http import PLAIN_HTTP
 from tests.ingest.receivers import assert_streams_are_whole, payloads_of, read_spool
 from tests.waiting import wait_until
 
@@ -37,7 +38,8 @@ class Collector:
     process: subprocess.Popen[bytes]
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(f"http://127.0.0.1:{self.http_port}{path}", trust_env=False, timeout=30)
+        url = f"http://127.0.0.1:{self.http_port}{path}"
+        return httpx.get(url, trust_env=False, verify=PLAIN_HTTP, timeout=30)
 
     def status(self) -> dict[str, Any]:
         with contextlib.suppress(httpx.HTTPError):

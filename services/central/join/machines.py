@@ -11,7 +11,7 @@ MACHINES_MAX = 16
 KEPT_MS = 24 * 3600 * 1000
 """A machine that said nothing for so long is listed no more."""
 LATE_MS = 180_000
-"""Three times what an agent waits at most between two reports."""
+"""An agent reports every ten seconds, one of an older release every minute."""
 _TEXT = Field("", max_length=300)
 
 
