@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from shared.kafka import Brokers
 from shared.release import RELEASE
 from tests.faults.checker import accepted_claims, problems
 from tests.faults.recorder import recording
@@ -130,7 +131,7 @@ def test_each_service_in_turn_gets_the_next_release(tmp_path: Path) -> None:
         for name in (REGISTRY, COLLECTOR, A, B):
             start(made, name)
         with (
-            recording(made.broker.bootstrap_servers) as recorder,
+            recording(Brokers(made.broker.bootstrap_servers)) as recorder,
             sending_to(made) as sending,
             Watch({name: made.url(name) for name in (A, B)}) as watch,
         ):
