@@ -102,7 +102,7 @@ class Book:
     collectors: frozenset[str] = frozenset()
     done: list[str] = field(default_factory=list)
 
-    def why_taken(self, name: str, _joins_as: JoinsAs) -> str:
+    async def why_taken(self, name: str, _joins_as: JoinsAs) -> str:
         return f"a collector named {name} runs already" if name in self.collectors else ""
 
     async def replace(self, _request: Request, gone: str, newcomer: str) -> None:

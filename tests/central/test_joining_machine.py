@@ -100,21 +100,21 @@ def test_a_certificate_of_the_users_own_is_what_invites_name(folder: Path) -> No
         assert found.given("node", role)["https_ca"].encode() == company.certificate_pem
 
 
-def test_only_a_collectors_name_is_taken_by_a_collector(folder: Path) -> None:
+async def test_only_a_collectors_name_is_taken_by_a_collector(folder: Path) -> None:
     found = joining(folder)
 
-    assert "runs already" in found.why_taken("collector-1", JoinsAs.COLLECTOR)
-    assert not found.why_taken("collector-2", JoinsAs.COLLECTOR)
-    assert not found.why_taken("collector-1", JoinsAs.STANDBY)
+    assert "runs already" in await found.why_taken("collector-1", JoinsAs.COLLECTOR)
+    assert not await found.why_taken("collector-2", JoinsAs.COLLECTOR)
+    assert not await found.why_taken("collector-1", JoinsAs.STANDBY)
 
 
-def test_no_other_disk_joins_under_the_name_of_one_that_votes(folder: Path) -> None:
+async def test_no_other_disk_joins_under_the_name_of_one_that_votes(folder: Path) -> None:
     members = tuple(Member(each, f"m{each}", "h", 10, is_alive=each != 7) for each in (1, 7, 8))
     controllers = tuple(Controller(each, bytes(16), each != 8, 0) for each in (1, 7, 8))
     found = joining(folder, own_keeper(Facts("id", members, controllers, (), {})))
 
-    assert "--replace m7" in found.why_taken("m7", JoinsAs.WITNESS)
-    assert not found.why_taken("m8", JoinsAs.STANDBY)
+    assert "--replace m7" in await found.why_taken("m7", JoinsAs.WITNESS)
+    assert not await found.why_taken("m8", JoinsAs.STANDBY)
 
 
 def test_a_machine_with_a_broker_is_told_where_it_votes_and_a_collector_is_not(

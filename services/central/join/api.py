@@ -80,10 +80,10 @@ class Joining:
     sign: Callable[[str, bytes, JoinsAs], Signed]
     given: Callable[[str, JoinsAs], Json]
     now_ms: Callable[[], int]
-    install: Callable[[str, JoinsAs], Sequence[str]] = lambda url, joins_as: ()
-    why_taken: Callable[[str, JoinsAs], str] = lambda name, joins_as: ""
-    replace: Callable[[Request, str, str], Awaitable[None]] | None = None
-    stay: Callable[[str], Awaitable[None]] | None = None
+    install: Callable[[str, JoinsAs], Sequence[str]]
+    why_taken: Callable[[str, JoinsAs], Awaitable[str]]
+    replace: Callable[[Request, str, str], Awaitable[None]]
+    stay: Callable[[str], Awaitable[None]]
 
 
 def invites_router(
@@ -171,12 +171,11 @@ def invites_router(
                 )
             except InviteRefused as error:
                 raise HTTPException(HTTPStatus.FORBIDDEN, str(error)) from error
-            if why := joining.why_taken(body.name, body.joins_as):
+            if why := await joining.why_taken(body.name, body.joins_as):
                 raise HTTPException(HTTPStatus.CONFLICT, why)
-            if body.replaces and joining.replace is not None:
+            if body.replaces:
                 await joining.replace(request, body.replaces, body.name)
-            if joining.stay is not None:
-                await joining.stay(body.name)
+            await joining.stay(body.name)
             await change(used)
         return {
             "name": body.name,

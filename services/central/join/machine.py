@@ -1,5 +1,6 @@
 """This machine as others join it: its name for them, its authority, and what they are told."""
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from services.central.join.api import Joining
 from services.central.join.invites import JoinsAs
 from services.central.join.signing import signer
 from shared.config import ConfigError
+from shared.kafka import KafkaAway, MembershipRefused
 from shared.network import Network, NetworkError, read_network
 from shared.tls import Authority, TlsError, fingerprint, last_certificate, load_authority
 from shared.tls.files import read_pem
@@ -95,11 +97,16 @@ def joining_of(
         own = config.https_certificate
         return fingerprint(authority.certificate_pem if own is None else read_pem(own))
 
-    def why_taken(name: str, joins_as: JoinsAs) -> str:
+    async def why_taken(name: str, joins_as: JoinsAs) -> str:
         if joins_as is JoinsAs.COLLECTOR:
             if name in collectors():
                 return f"a collector named {name} runs already: choose another by --name"
-        elif keeper.votes(name):
+            return ""
+        if keeper.votes(name):
+            # It may have been forgotten since.
+            with contextlib.suppress(KafkaAway, MembershipRefused):
+                await keeper.look()
+        if keeper.votes(name):
             # Another disk under that name would be a second voter of its number.
             return (
                 f"the broker of {name} votes: choose another by --name, and --replace {name} "
