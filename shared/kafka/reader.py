@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,8 +165,7 @@ class Reader:
         places = {TopicPartition(self._topic, partition) for partition in self._positions}
         try:
             # Half a second of it may pass behind the fetch that is pending on the connection.
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                ends = await self._inner.end_offsets(places)
+            ends = await _within(ANSWER_TIMEOUT_S, self._inner.end_offsets(places))
         except AWAY as error:
             self._unanswered += 1
             if self._unanswered >= UNANSWERED_MAX:
@@ -229,8 +228,31 @@ class Reader:
 async def _stop_consumer(inner: AIOKafkaConsumer | None) -> None:
     if inner is not None:
         with contextlib.suppress(*AWAY):
-            async with asyncio.timeout(STOP_TIMEOUT_S):
-                await inner.stop()
+            await _within(STOP_TIMEOUT_S, inner.stop())
+
+
+async def _within(timeout_s: float, asked: Coroutine[Any, Any, Any]) -> Any:  # Any: aiokafka
+    """Return what `asked` gives. Raises TimeoutError, and waits for it no longer.
+
+    aiokafka now and then takes a cancellation for itself and waits on, which `asyncio.timeout`
+    would wait for.
+    """
+    task = asyncio.create_task(asked)
+    try:
+        await asyncio.wait([task], timeout=timeout_s)
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            task.add_done_callback(_seen)
+
+
+def _seen(task: "asyncio.Task[Any]") -> None:
+    """Look at an outcome that nobody waits for any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _record(record: Any) -> Record:  # Any: aiokafka ships no types.

@@ -1,5 +1,7 @@
 """A reader whose brokers moved begins again with the addresses that it was given."""
 
+import asyncio
+import contextlib
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -62,6 +64,30 @@ async def test_one_that_nobody_answers_twice_is_built_anew() -> None:
     assert moved.is_stopped
     (record,) = await reader.fetch(timeout_ms=1, records_max=1)
     assert (record.offset, reader.positions) == (5, {0: 6})
+
+
+class Deaf(Consumer):
+    """Takes one cancellation for itself, as aiokafka does, and waits on."""
+
+    async def stop(self) -> None:
+        self.is_stopped = True
+        for _ in range(2):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+
+async def test_one_that_does_not_stop_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.kafka.reader.STOP_TIMEOUT_S", 0.01)
+    moved = Deaf(None, None)
+    reader = MadeReader(moved, Consumer(has=(RECORD,)))
+    await reader.start({0: 5})
+
+    async with asyncio.timeout(30):
+        for _ in range(2):
+            with pytest.raises(KafkaAway):
+                await reader.fetch(timeout_ms=1, records_max=1)
+        assert len(await reader.fetch(timeout_ms=1, records_max=1)) == 1
+    assert moved.is_stopped
 
 
 async def test_one_that_is_answered_in_between_stays() -> None:
