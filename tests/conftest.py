@@ -1,6 +1,7 @@
 """What tests of several parts share: the real broker of the session, topics, captures."""
 
 import asyncio
+import gc
 import itertools
 import os
 import uuid
@@ -17,6 +18,7 @@ from cli.broker import Broker
 from cli.ports import free_port
 from shared.kafka import Brokers, ensure_topics
 from shared.topics import Topic
+from tests.open_files import open_files
 from tests.schedule import Schedule, begins, give_way
 
 # No assertion on elapsed time: on a busy machine an example may take any.
@@ -27,6 +29,7 @@ settings.load_profile("any-machine")
 
 ROOT = Path(__file__).parent.parent
 _SHARED = "STEADFLOW_SHARED"
+LEFT_OPEN_MAX = 64
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -72,6 +75,19 @@ def _unwanted_skips(reporter: pytest.TerminalReporter) -> list[pytest.TestReport
         for report in reporter.stats.get("skipped", [])
         if "STEADFLOW_TEST_CLICKHOUSE_URL" not in str(report.longrepr)
     ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def closes_what_it_opens() -> Iterator[None]:
+    """A module that leaves more open than what a session needs once would run others out of it."""
+    before = open_files()
+    yield
+    left = open_files() - before
+    if left.total() > LEFT_OPEN_MAX:
+        # What nobody holds any more may still wait for its turn.
+        gc.collect()
+        left = open_files() - before
+    assert left.total() <= LEFT_OPEN_MAX, left
 
 
 @pytest.fixture(scope="session")

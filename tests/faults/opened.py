@@ -23,6 +23,6 @@ def check_opened(system: System, https_port: int, kafka_port: int) -> None:
     tls = TlsFiles.in_directory(system.home / "tls")
     brokers = Brokers(f"localhost:{kafka_port}", tls)
     assert asyncio.run(partition_facts(brokers, FLOWS.name))
-    with httpx.Client(verify=client_context(tls), trust_env=False) as client:
+    with httpx.Client(verify=client_context(tls), trust_env=False, timeout=60) as client:
         for port in (https_port, https_port + 1):
             assert client.get(f"https://localhost:{port}/health/live").status_code == 200
