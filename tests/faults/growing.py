@@ -26,7 +26,7 @@ from tests.faults.places import network_of
 from tests.faults.system import traffic_to
 from tests.waiting import wait_until
 
-DEADLINE_S = 300
+DEADLINE_S = 600
 RATE = 200
 DISK_MIB = 2048
 
@@ -150,8 +150,18 @@ def invited_witness(machines: Machines, home: Path) -> Invited:
 
 def _invited(machines: Machines, role: str, home: Path, *more: str) -> Invited:
     (first_home,) = machines.first.commands
-    invited = machines.first.run(role, "invite", "--home", str(first_home), "--json")
-    _steadflow, *words = json.loads(invited)["line"].split()
+    printed = ""
+
+    def is_invited() -> bool:
+        nonlocal printed
+        printed = machines.first.run(
+            role, "invite", "--home", str(first_home), "--json", check=False
+        )
+        return bool(printed)
+
+    # Nobody invites in the moment in which the role moves.
+    wait_until(is_invited, f"a {role} is invited", DEADLINE_S)
+    _steadflow, *words = json.loads(printed)["line"].split()
     token = words.pop(words.index("--token") + 1)
     words.remove("--token")
     return Invited(home, [*words, *more], token)
