@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cli import running
 from cli.network import machine_name
 from cli.ports import free_port, free_udp_port
 from shared.kafka import Brokers
@@ -170,7 +171,13 @@ def _invited(machines: Machines, role: str, home: Path, *more: str) -> Invited:
 def _join(joining: Machine, invited: Invited) -> None:
     home, words, token = invited
     joining.commands[home] = words
-    joining.run(*words, "--token", token, "--home", str(home), "--detach")
+
+    def has_joined() -> bool:
+        joining.run(*words, "--token", token, "--home", str(home), "--detach", check=False)
+        return running.is_held(home)
+
+    # On a busy machine it gives up after minutes; run again, it goes on where it was.
+    wait_until(has_joined, f"{joining.name} joins", DEADLINE_S)
 
 
 def _brokers(machines: Machines) -> dict[str, Any]:
