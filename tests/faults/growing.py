@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cli import running
 from cli.network import machine_name
 from cli.ports import free_port, free_udp_port
 from shared.kafka import Brokers
@@ -26,7 +27,7 @@ from tests.faults.places import network_of
 from tests.faults.system import traffic_to
 from tests.waiting import wait_until
 
-DEADLINE_S = 300
+DEADLINE_S = 600
 RATE = 200
 DISK_MIB = 2048
 
@@ -150,8 +151,18 @@ def invited_witness(machines: Machines, home: Path) -> Invited:
 
 def _invited(machines: Machines, role: str, home: Path, *more: str) -> Invited:
     (first_home,) = machines.first.commands
-    invited = machines.first.run(role, "invite", "--home", str(first_home), "--json")
-    _steadflow, *words = json.loads(invited)["line"].split()
+    printed = ""
+
+    def is_invited() -> bool:
+        nonlocal printed
+        printed = machines.first.run(
+            role, "invite", "--home", str(first_home), "--json", check=False
+        )
+        return bool(printed)
+
+    # Nobody invites in the moment in which the role moves.
+    wait_until(is_invited, f"a {role} is invited", DEADLINE_S)
+    _steadflow, *words = json.loads(printed)["line"].split()
     token = words.pop(words.index("--token") + 1)
     words.remove("--token")
     return Invited(home, [*words, *more], token)
@@ -160,7 +171,13 @@ def _invited(machines: Machines, role: str, home: Path, *more: str) -> Invited:
 def _join(joining: Machine, invited: Invited) -> None:
     home, words, token = invited
     joining.commands[home] = words
-    joining.run(*words, "--token", token, "--home", str(home), "--detach")
+
+    def has_joined() -> bool:
+        joining.run(*words, "--token", token, "--home", str(home), "--detach", check=False)
+        return running.is_held(home)
+
+    # On a busy machine it gives up after minutes; run again, it goes on where it was.
+    wait_until(has_joined, f"{joining.name} joins", DEADLINE_S)
 
 
 def _brokers(machines: Machines) -> dict[str, Any]:

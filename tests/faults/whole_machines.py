@@ -1,4 +1,7 @@
-"""From one machine to three under load; then whole machines fail, broker and all, drawn by seed."""
+"""From one machine to three under load; then whole machines fail, broker and all, drawn by seed.
+
+By `make machines`, and no part of `make test`: growing alone takes minutes.
+"""
 
 import os
 import random
