@@ -160,7 +160,9 @@ def _join(home: Path, joining: Path, role: str, *more: str) -> None:
 
 def _steadflow(*words: str, check: bool = True) -> str:
     command = [sys.executable, "-m", "cli", *words]
-    done = subprocess.run(command, check=check, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command, check=False, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if check and done.returncode:
+        raise SystemExit(f"steadflow {words[0]} ended with {done.returncode}: {done.stdout}")
     return done.stdout
 
 

@@ -24,6 +24,8 @@ LOCKS: dict[str, list[str]] = {
     "cli": ["--extra", "cli"],
     "dev": ["--all-extras", "--group", "dev"],
 }
+ALL = "dev"
+"""Locked first; the others take its versions, as a machine may install several locks at once."""
 UV_VERSION = "uv>=0.9"
 """What `make` installs for itself where there is no uv."""
 
@@ -65,8 +67,11 @@ def main() -> int:
         if old:
             sys.stderr.write(f"pyproject.toml is newer than {', '.join(old)}: run `make lock`\n")
         return 1 if old else 0
+    _compile(ALL, ["pyproject.toml", *LOCKS[ALL]], upgrade=options.upgrade)
     for name, selection in LOCKS.items():
-        _compile(name, ["pyproject.toml", *selection], upgrade=options.upgrade)
+        if name != ALL:
+            source = ["pyproject.toml", *selection, "--constraint", str(HERE / f"{ALL}.txt")]
+            _compile(name, source, upgrade=options.upgrade)
     _compile("uv", ["-"], upgrade=options.upgrade, requirements=UV_VERSION)
     return 0
 

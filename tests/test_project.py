@@ -66,3 +66,16 @@ def test_locks_pin_every_file_and_name_no_index(lock: Path) -> None:
     assert all("==" in lines[index] for index in pins)
     assert all(lines[index + 1].strip().startswith("--hash=sha256:") for index in pins)
     assert not any("://" in line or line.startswith("-") for line in lines)
+
+
+def test_locks_agree_as_a_machine_installs_several_at_once() -> None:
+    pinned: dict[str, set[str]] = {}
+    for lock in sorted((ROOT / "requirements").glob("*.txt")):
+        for line in lock.read_text().splitlines():
+            name, is_pin, version = line.removesuffix(" \\").partition("==")
+            if is_pin and line[0].isalnum():
+                wanted, _, marker = version.partition(" ; ")
+                pinned.setdefault(f"{name} ; {marker}", set()).add(wanted)
+
+    assert len(pinned) > 50
+    assert {name: found for name, found in pinned.items() if len(found) > 1} == {}

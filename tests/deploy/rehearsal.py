@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from tests.deploy import log_cost, one_machine, three_hosts, three_machines
+from tests.deploy import one_machine, three_hosts, three_machines
 from tests.deploy.containers import Failed
 from tests.deploy.under_test import say
 
@@ -20,18 +20,15 @@ PARTS: Mapping[str, Callable[[], None]] = {
     "cluster": three_hosts.rehearse,
     "machines": three_machines.rehearse,
 }
-MEASURES: Mapping[str, Callable[[], None]] = {"cost": log_cost.rehearse}
-"""Only when they are named."""
 LIMIT_S = 3600
 """After so long SIGALRM ends it, and everything is taken down."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Rehearse the parts that are named, or all but measurements; the exit code."""
-    known = {**PARTS, **MEASURES}
-    unknown = set(arguments) - set(known)
+    """Rehearse the parts that are named, or all; the exit code."""
+    unknown = set(arguments) - set(PARTS)
     if unknown or shutil.which("docker") is None:
-        sys.stderr.write(f"needs docker with compose; arguments: {', '.join(known)} or none\n")
+        sys.stderr.write(f"needs docker with compose; arguments: {', '.join(PARTS)} or none\n")
         return 2
 
     def ended(number: int, frame: object) -> None:
@@ -43,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     begun = time.monotonic()
     try:
         for name in arguments or PARTS:
-            known[name]()
+            PARTS[name]()
     except (Failed, subprocess.TimeoutExpired, KeyboardInterrupt) as error:
         say(f"FAILED after {time.monotonic() - begun:.0f} s: {str(error) or type(error).__name__}")
         return 1

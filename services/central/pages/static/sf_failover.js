@@ -20,7 +20,7 @@ export default {
           <div><dt>Last tick</dt><dd :class="model.tick.level && 'sf-' + model.tick.level">{{ model.tick.text }}</dd><small>the cluster’s clock</small></div>
           <div><dt>Failover</dt><dd :class="model.paused ? 'sf-warn' : 'sf-good'">{{ model.paused ? 'Paused' : 'Automatic' }}</dd><small>{{ model.paused ? 'nobody takes over by itself' : 'a dead primary is replaced' }}</small></div>
         </dl>
-        <ul v-if="model.survives.length" class="sf-survives" aria-label="What this survives"><li v-for="line in model.survives" :key="line">{{ line }}</li></ul>
+        <ul v-if="model.survives.length" class="sf-survives" aria-label="What this survives"><li v-for="line in model.survives" :key="line"><template v-for="(part, at) in parts(line)" :key="at"><code v-if="at % 2">{{ part }}</code><template v-else>{{ part }}</template></template></li></ul>
         <ul v-if="model.alarms.length" class="sf-alarms" aria-label="Alarms"><li v-for="alarm in model.alarms" :key="alarm">{{ alarm }}</li></ul>
         <p v-else-if="model.state !== 'none'" class="sf-note-line"><i class="sf-good" aria-hidden="true"></i>No alarm</p>
       </section>
@@ -146,6 +146,10 @@ export default {
     time(ms) {
       void this.ticks;
       return ms ? steadflow.timeText(ms, { second: "2-digit" }) : "";
+    },
+    // What stands between backticks is code.
+    parts(line) {
+      return line.split("\u0060");
     },
     minute(ms) {
       void this.ticks;
