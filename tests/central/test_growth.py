@@ -234,3 +234,8 @@ def test_sentences_for_one_and_two_machines_tell_what_stops() -> None:
     assert lines[0].startswith("the loss of m2 stops nothing")
     assert lines[1].startswith("the loss of m1 stops decisions and the log, never counting")
     assert len(list(pairwise(lines))) == 2
+
+
+def test_with_two_of_three_away_it_is_said_that_nobody_acts() -> None:
+    both = dead(dead(grown(), 2), 3)
+    assert survives(both, Wish(home=1))[0].startswith("the brokers of m2 and m3 are away: nobody")

@@ -23,7 +23,12 @@ def survives(facts: Facts, wish: Wish) -> list[str]:
         return _without_majority(facts, staying)
     lines = []
     away = [each for each in staying if not each.is_alive]
-    if away:
+    if len(away) > 1:
+        lines.append(
+            f"the brokers of {_names(away)} are away: nobody acts, and collectors count on into "
+            "their spools until one is back"
+        )
+    elif away:
         lines.append(
             f"the broker of {_names(away)} is away: with one more machine gone nobody acts, and "
             "collectors count on into their spools"
