@@ -141,9 +141,9 @@ async def test_whoever_asked_is_told_which_life_of_a_child_ended(tmp_path: Path)
     await children.start(child)
     for number in (1, 2):
         await until(lambda number=number: len(child.log.read_text().split()) == number)  # type: ignore[misc]  # a lambda's default has no type
-        pid = children.pid("child")
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
+        # It may write before it is known to be started.
+        await until(lambda: children.pid("child") is not None)
+        os.kill(children.pid("child") or 0, signal.SIGKILL)
         await until(lambda number=number: len(ended) == number)  # type: ignore[misc]  # a lambda's default has no type
     await until(lambda: len(child.log.read_text().split()) == 3)
 

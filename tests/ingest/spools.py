@@ -84,6 +84,9 @@ class Spool:
     def mark(self, kind: RecordKind, at_ms: int, payload: bytes = b"") -> None:
         assert self.writer.append(kind, at_ms, payload)
 
+    def close(self) -> None:
+        self.writer.close()
+
 
 def datagrams(
     count: int, *, flows: int = 10, at_ms: int = NOON_MS, step_ms: int = 10

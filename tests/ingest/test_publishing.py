@@ -5,7 +5,7 @@ import errno
 import itertools
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -97,8 +97,10 @@ def publish(
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return write_spool(tmp_path / "spool")
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    spool = write_spool(tmp_path / "spool")
+    yield spool
+    spool.close()
 
 
 def write_spool(directory: Path) -> Spool:
@@ -149,6 +151,7 @@ def test_kills_at_any_step_publish_the_same_ranges_and_rows(
     tmp_path_factory: pytest.TempPathFactory, kills: list[int], rows: int
 ) -> None:
     spool = write_spool(tmp_path_factory.mktemp("kills") / "spool")
+    spool.close()
     log = Log()
 
     for number, kill in enumerate(kills):
@@ -192,6 +195,7 @@ def test_an_outage_at_any_step_loses_and_doubles_nothing(
     tmp_path_factory: pytest.TempPathFactory, failures: list[int]
 ) -> None:
     spool = write_spool(tmp_path_factory.mktemp("away") / "spool")
+    spool.close()
     log = Log()
     steps = failing_with(away, *failures)
 
@@ -247,6 +251,7 @@ def test_a_log_that_lost_its_tail_gets_the_same_ranges_again(
     publish(spool.directory, log, bounds=Bounds(rows=2 * rows))
     spool.write([Datagram(EXPORTERS[0], v9_flows(5, seed=99), NOON_MS + 202_000)])
     publish(spool.directory, log, bounds=Bounds(rows=2 * rows))
+    spool.close()
 
     read = read_log(log)
     assert read.gaps == []
