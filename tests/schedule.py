@@ -11,7 +11,7 @@ from pathlib import Path
 from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
-NICE = 5
+NICE = 15
 _SYSTEMS_AT_ONCE = 2
 _LONGEST = (
     "trouble", "three_machines", "join", "faults", "pages", "kill", "scenarios", "enable",

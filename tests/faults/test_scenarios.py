@@ -205,7 +205,7 @@ def test_reports_a_scan_and_freezing_for_a_backup_cost_nobody_the_role(
     scene.switch_over("busy")
     epoch = scene.epoch()
     with subprocess.Popen(
-        [*STEADFLOW, "traffic", "--to", f"127.0.0.1:{made.udp_port}", "--rate", "3000",
+        [*STEADFLOW, "traffic", "--to", f"127.0.0.1:{made.udp_port}", "--rate", "2000",
          "--duration", "10"], stdout=subprocess.DEVNULL
     ) as sending:  # fmt: skip
         rounds = made.log("busy").count("busy rounds")
