@@ -20,7 +20,6 @@ from shared.network import (
     NetworkError,
     Standing,
     Wish,
-    has_wish,
     read_network,
     take_wish,
     write_network,
@@ -152,13 +151,11 @@ class NetworkWatch:
             await self._restart(wanted)
 
     async def _take_wish(self) -> None:
-        if self._plan_of is None or not has_wish(network_file(self._home)):
-            return
-        wish = take_wish(network_file(self._home))
-        if wish is not None:
+        file = network_file(self._home)
+        if self._plan_of is not None and (wish := take_wish(file)) is not None:
             self._note("")
             network = await asyncio.to_thread(self._plan_of, wish)
-            write_network(network_file(self._home), network)
+            write_network(file, network)
 
     async def _restart(self, wanted: Network | None) -> None:
         before = self._plan

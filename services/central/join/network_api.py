@@ -36,7 +36,8 @@ def network_router(
     router = APIRouter(prefix="/api/v1", tags=["join"], dependencies=[Depends(authorized)])
 
     def shown() -> Json:
-        return {"url": url() or None, **opening_of(network_file, url())._asdict()}
+        here = url()
+        return {"url": here or None, **opening_of(network_file, here)._asdict()}
 
     @router.get("/network", summary="Whether other machines reach this one")
     async def standing() -> Json:
