@@ -14,14 +14,13 @@ from typer.testing import CliRunner
 from cli import running as home_of
 from cli.__main__ import app
 from cli.cluster_client import ClusterClient, urls_of
-from tests.faults.system import System, kill
+from tests.faults.system import SUMS, System, kill, stop_sending
 from tests.waiting import wait_until
 
 CENTRALS = {"central-a": "central-b", "central-b": "central-a"}
 """Each central and the other one."""
 DEADLINE_S = 180
 TAKEOVER_S = 30
-SUMS = ("flows", "bytes", "packets")
 
 
 @dataclass
@@ -124,9 +123,7 @@ class Cluster:
 
     def stop_sending(self) -> dict[str, int]:
         """End the traffic; returns what was sent in all."""
-        self.sending.terminate()
-        facts = json.loads(self.sending.communicate(timeout=60)[0])
-        return {name: facts[name] for name in SUMS}
+        return stop_sending(self.sending)
 
     def wait_counted(self, sent: dict[str, int]) -> None:
         """Return once both centrals count `sent`, no less and no more."""

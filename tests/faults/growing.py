@@ -96,13 +96,6 @@ def collecting(machines: Machines, folder: Path) -> Iterator[subprocess.Popen[st
         yield sending
 
 
-def stop_sending(sending: "subprocess.Popen[str]") -> dict[str, int]:
-    """End the traffic; returns what was sent in all."""
-    sending.terminate()
-    facts: dict[str, int] = json.loads(sending.communicate(timeout=60)[0])
-    return {name: facts[name] for name in ("flows", "bytes", "packets")}
-
-
 def grow(machines: Machines, folder: Path) -> None:
     """A standby joins, then a witness; at each size it is said what it survives."""
     started_s = time.monotonic()

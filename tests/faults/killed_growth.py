@@ -25,11 +25,10 @@ from tests.faults.growing import (
     first_machine,
     invited_standby,
     invited_witness,
-    stop_sending,
 )
 from tests.faults.machines import CENTRALS, STANDBY, WITNESS, Machine, Machines, is_whole
 from tests.faults.recorder import recording_from
-from tests.faults.system import STEADFLOW, kill
+from tests.faults.system import STEADFLOW, kill, stop_sending
 from tests.waiting import wait_until
 
 RUNS = int(os.environ.get("STEADFLOW_GROWTH_RUNS", "1"))

@@ -16,11 +16,10 @@ from services.central.brokers.growth import Wish, owed
 from shared.kafka import Brokers, KafkaAway, MembershipRefused, open_membership
 from shared.membership import Facts
 from tests.faults.places import Network, Place
-from tests.faults.system import kill, steadflow
+from tests.faults.system import SUMS, kill, steadflow
 
 CENTRALS = ("central-a", "central-b")
 STANDBY, WITNESS, COLLECTOR = "central-c", "witness-1", "collector-2"
-SUMS = ("flows", "bytes", "packets")
 ASK_TIMEOUT_S = 5.0
 
 

@@ -139,6 +139,16 @@ class Stand:
     def acts(self, name: str) -> bool:
         return self.get(name, "/primary") is not None
 
+    def ask_switchover(self, to: str) -> httpx.Response:
+        """Ask the registry to hand the role to `to`; returns its answer."""
+        token = (self.folder / "token").read_text().strip()
+        return self.client.post(
+            self.url(REGISTRY) + "/switchover",
+            json={"to": to},
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=30,
+        )
+
     def wait_acts(self, name: str) -> None:
         wait_until(lambda: self.acts(name), f"{name} acts", DEADLINE_S)
 

@@ -1,5 +1,6 @@
 """A whole running system in a folder of its own, started as a user would, to be broken by tests."""
 
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from shared.plain_http import PLAIN_HTTP
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
+SUMS = ("flows", "bytes", "packets")
 STEADFLOW = [sys.executable, "-m", "cli"]
 
 
@@ -172,6 +174,13 @@ def traffic_to(udp_port: int, *arguments: str) -> Iterator[subprocess.Popen[str]
         if process.poll() is None:
             process.terminate()
         process.communicate(timeout=30)
+
+
+def stop_sending(sending: "subprocess.Popen[str]") -> dict[str, int]:
+    """End the traffic; returns what was sent in all."""
+    sending.terminate()
+    facts: dict[str, int] = json.loads(sending.communicate(timeout=60)[0])
+    return {name: facts[name] for name in SUMS}
 
 
 def has_begun(process: "subprocess.Popen[str]") -> bool:

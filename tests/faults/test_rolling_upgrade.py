@@ -1,7 +1,6 @@
 """The release of the commit before, replaced by this one service by service, under load."""
 
 import io
-import json
 import signal
 import subprocess
 import tarfile
@@ -18,7 +17,7 @@ from shared.release import RELEASE
 from tests.faults.checker import accepted_claims, problems
 from tests.faults.recorder import recording
 from tests.faults.stand import REGISTRY, Stand, stand
-from tests.faults.system import ROOT, STEADFLOW, has_begun
+from tests.faults.system import ROOT, SUMS, stop_sending, traffic_to
 from tests.faults.watch import Watch
 from tests.waiting import wait_until
 
@@ -26,7 +25,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]
 
 A, B, COLLECTOR = "central-a", "central-b", "collector-1"
 DEADLINE_S = 120
-SUMS = ("flows", "bytes", "packets")
 ASKED_FOR = {"start", "switchover", "handover was not answered"}
 OLD_RELEASE = "0.0.1"
 """What the commit before is made to call itself, to see which of the two runs."""
@@ -72,35 +70,12 @@ def start(made: Stand, name: str) -> None:
 
 def switch_over(made: Stand, to: str) -> None:
     """Make `to` the primary; on a busy machine a handover may go unanswered, and is taken back."""
-    token = (made.folder / "token").read_text().strip()
-
-    def is_done() -> bool:
-        answer = made.client.post(
-            made.url(REGISTRY) + "/switchover",
-            json={"to": to},
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=30,
-        )
-        return answer.status_code == 200
-
     made.wait_standby(to)
-    wait_until(lambda: made.acts(to) or is_done(), f"{to} takes the role", DEADLINE_S)
+    wait_until(
+        lambda: made.acts(to) or made.ask_switchover(to).status_code == 200,
+        f"{to} takes the role", DEADLINE_S,
+    )  # fmt: skip
     made.wait_acts(to)
-
-
-@contextmanager
-def sending_to(made: Stand) -> Iterator["subprocess.Popen[str]"]:
-    with subprocess.Popen(
-        [*STEADFLOW, "traffic", "--to", f"127.0.0.1:{made.udp_port}", "--rate", "500",
-         "--templates", "once", "--duration", "0", "--json"],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True,
-    ) as sending:  # fmt: skip
-        try:
-            wait_until(lambda: has_begun(sending), "it sends", DEADLINE_S)
-            yield sending
-        finally:
-            sending.send_signal(signal.SIGCONT)
-            sending.terminate()
 
 
 @contextmanager
@@ -115,9 +90,11 @@ def nothing_on_its_way(made: Stand, sending: "subprocess.Popen[str]") -> Iterato
         before, seen = seen, int(status["workers"][0]["receiver"].get("datagrams", 0))
         return seen == before
 
-    wait_until(is_still, "all that was sent is in the spool", DEADLINE_S, 0.5)
-    yield
-    sending.send_signal(signal.SIGCONT)
+    try:
+        wait_until(is_still, "all that was sent is in the spool", DEADLINE_S, 0.5)
+        yield
+    finally:
+        sending.send_signal(signal.SIGCONT)
 
 
 def totals(made: Stand, central: str) -> dict[str, Any]:
@@ -132,7 +109,9 @@ def test_each_service_in_turn_gets_the_next_release(tmp_path: Path) -> None:
             start(made, name)
         with (
             recording(Brokers(made.broker.bootstrap_servers)) as recorder,
-            sending_to(made) as sending,
+            traffic_to(
+                made.udp_port, "--rate", "500", "--templates", "once", "--duration", "0"
+            ) as sending,
             Watch({name: made.url(name) for name in (A, B)}) as watch,
         ):
             made.wait_acts(A)
@@ -148,9 +127,7 @@ def test_each_service_in_turn_gets_the_next_release(tmp_path: Path) -> None:
                 made.end(COLLECTOR, signal.SIGTERM)
                 start(made, COLLECTOR)
 
-            sending.terminate()
-            facts = json.loads(sending.communicate(timeout=60)[0])
-            sent = {name: facts[name] for name in SUMS}
+            sent = stop_sending(sending)
             wait_until(
                 lambda: all(totals(made, name) == sent for name in (A, B)), f"{sent}", DEADLINE_S
             )

@@ -62,13 +62,7 @@ class Scene:
     def switch_over(self, to: str) -> None:
         """Make `to` the primary, once it could be."""
         self.stand.wait_standby(to)
-        token = (self.stand.folder / "token").read_text().strip()
-        answer = self.stand.client.post(
-            self.stand.url(REGISTRY) + "/switchover",
-            json={"to": to},
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=30,
-        )
+        answer = self.stand.ask_switchover(to)
         assert answer.status_code == 200, answer.text
         self.stand.wait_acts(to)
 

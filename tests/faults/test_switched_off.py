@@ -18,9 +18,9 @@ from shared.kafka import Brokers, ensure_topics
 from shared.topics import FLOWS, RATES, TOPICS
 from tests.faults.audit import difference, store_rows
 from tests.faults.books import settle
-from tests.faults.cluster import CENTRALS, SUMS, Cluster, cluster_of
+from tests.faults.cluster import CENTRALS, Cluster, cluster_of
 from tests.faults.opened import check_opened, enable
-from tests.faults.system import System, kill, running, traffic
+from tests.faults.system import SUMS, System, kill, running, traffic
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]

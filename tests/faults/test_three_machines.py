@@ -13,7 +13,7 @@ import pytest
 
 from cli import running as home_of
 from cli.ports import free_port
-from tests.faults.system import System, running, traffic
+from tests.faults.system import SUMS, System, running, stop_sending, traffic
 from tests.faults.watch import Watch
 from tests.waiting import wait_until
 
@@ -21,7 +21,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]
 
 DEADLINE_S = 300
 STANDBY, WITNESS = "central-c", "witness-1"
-SUMS = ("flows", "bytes", "packets")
 APART = {"ha.log", "__transaction_state"}
 
 
@@ -134,9 +133,7 @@ def grow_and_kill(system: System, sending: "subprocess.Popen[str]", two: Path, t
         print(f"  acts {time.monotonic() - killed_s:.2f} s after the machine was killed")
     assert len({each.node for each in watch.sightings}) == 1
 
-    sending.terminate()
-    facts = json.loads(sending.communicate(timeout=60)[0])
-    sent = {name: facts[name] for name in SUMS}
+    sent = stop_sending(sending)
 
     def count_all() -> bool:
         answers = [get(f"{url}/api/v1/totals") or {} for url in urls.values()]

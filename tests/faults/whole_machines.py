@@ -14,11 +14,12 @@ import pytest
 
 from tests.faults.checker import accepted_claims, problems, took_s
 from tests.faults.drawn import draw, kinds_of
-from tests.faults.growing import collecting, first_machine, grow, stop_sending
+from tests.faults.growing import collecting, first_machine, grow
 from tests.faults.machine_faults import ORDINARY, MachineInjector, MachineKind
 from tests.faults.machines import Machines
 from tests.faults.measured import Injected, table, without_reason
 from tests.faults.recorder import Recorder, recording_from
+from tests.faults.system import stop_sending
 from tests.faults.watch import Watch
 from tests.waiting import wait_until
 
