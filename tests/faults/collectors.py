@@ -17,6 +17,7 @@ from cli.ports import free_port, free_udp_port
 from services.ingest.spool.format import HEADER_BYTES, RECORD_HEADER_BYTES
 from services.ingest.spool.reader import segments
 from shared.plain_http import PLAIN_HTTP
+from tests.stopping import freeze
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +50,7 @@ class Collector:
     def kill_receiver_while_it_writes(self) -> None:
         """Kill it and leave half a record behind it, before the holder starts the next one."""
         pid = self.worker()["receiver_pid"]
-        self.process.send_signal(signal.SIGSTOP)
+        freeze(self.process.pid)
         os.kill(pid, signal.SIGKILL)
         # Nobody has waited for it yet: its end is when it has let go of the spool.
         wait_until(lambda: not os.listdir(f"/proc/{pid}/fd"), "the receiver is gone")

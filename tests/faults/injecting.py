@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from shared.token import read_token
 from tests.faults.cluster import CENTRALS, DEADLINE_S, TAKEOVER_S, Cluster
 from tests.faults.drawn import TAKEN_OVER, Kind
-from tests.faults.frozen import frozen, nothing_on_its_way
 from tests.faults.measured import Injected
+from tests.faults.on_its_way import nothing_on_its_way
 from tests.faults.system import kill
 from tests.faults.watch import Watch
+from tests.stopping import frozen
 from tests.waiting import wait_until
 
 K = 7

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tests.faults.disks import fill, filled
-from tests.faults.frozen import frozen, nothing_on_its_way
 from tests.faults.injecting import QUIET_TICKS
 from tests.faults.machines import Machine, Machines, is_whole
 from tests.faults.measured import Injected
+from tests.faults.on_its_way import nothing_on_its_way
 from tests.faults.watch import Watch
+from tests.stopping import frozen
 from tests.waiting import wait_until
 
 DEADLINE_S = 300

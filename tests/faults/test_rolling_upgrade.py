@@ -4,8 +4,6 @@ import io
 import signal
 import subprocess
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import pytest
 from shared.kafka import Brokers
 from shared.release import RELEASE
 from tests.faults.checker import accepted_claims, problems
+from tests.faults.on_its_way import nothing_on_its_way
 from tests.faults.recorder import recording
 from tests.faults.stand import REGISTRY, Stand, stand
 from tests.faults.system import ROOT, SUMS, stop_sending, traffic_to
@@ -78,23 +77,9 @@ def switch_over(made: Stand, to: str) -> None:
     made.wait_acts(to)
 
 
-@contextmanager
-def nothing_on_its_way(made: Stand, sending: "subprocess.Popen[str]") -> Iterator[None]:
-    """While a collector is not there, what is sent is lost, and counted as that."""
-    sending.send_signal(signal.SIGSTOP)
-    seen = -1
-
-    def is_still() -> bool:
-        nonlocal seen
-        status = made.get(COLLECTOR, "/api/v1/status") or {"workers": [{"receiver": {}}]}
-        before, seen = seen, int(status["workers"][0]["receiver"].get("datagrams", 0))
-        return seen == before
-
-    try:
-        wait_until(is_still, "all that was sent is in the spool", DEADLINE_S, 0.5)
-        yield
-    finally:
-        sending.send_signal(signal.SIGCONT)
+def received(made: Stand) -> int:
+    status = made.get(COLLECTOR, "/api/v1/status") or {"workers": [{"receiver": {}}]}
+    return int(status["workers"][0]["receiver"].get("datagrams", -1))
 
 
 def totals(made: Stand, central: str) -> dict[str, Any]:
@@ -123,7 +108,7 @@ def test_each_service_in_turn_gets_the_next_release(tmp_path: Path) -> None:
                 switch_over(made, name)
             made.end(REGISTRY, signal.SIGTERM)
             start(made, REGISTRY)
-            with nothing_on_its_way(made, sending):
+            with nothing_on_its_way(sending.pid, lambda: received(made)):
                 made.end(COLLECTOR, signal.SIGTERM)
                 start(made, COLLECTOR)
 

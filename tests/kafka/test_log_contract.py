@@ -5,7 +5,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ from shared.kafka import (
 )
 from shared.testing.log_contract import DEADLINE_S, Found, Log, LogContract, Transactions
 from shared.topics import Topic
-from tests.waiting import wait_until
+from tests.stopping import freeze
 
 pytestmark = pytest.mark.kafka
 
@@ -60,10 +59,6 @@ class KafkaTransactions:
         except kafka_errors.ProducerFenced as error:
             raise Fenced from error
         self._is_open = False
-
-
-def are_stopped(threads: Path) -> bool:
-    return all("\nState:\tT" in (one / "status").read_text() for one in threads.iterdir())
 
 
 class KafkaLog:
@@ -129,12 +124,9 @@ class KafkaLog:
 
     async def freeze(self) -> None:
         assert self._process is not None
-        self._process.freeze()
         inner = self._process.process
         assert inner is not None
-        # The signal stops one thread after the other.
-        threads = Path(f"/proc/{inner.pid}/task")
-        await asyncio.to_thread(wait_until, lambda: are_stopped(threads), "the broker is stopped")
+        await asyncio.to_thread(freeze, inner.pid)
 
     async def thaw(self) -> None:
         assert self._process is not None

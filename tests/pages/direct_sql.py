@@ -6,7 +6,6 @@ input: in a process of its own, because one chDB path belongs to one process.
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 
 import clickhouse_connect
 
-from tests.faults.system import System, kill
+from tests.faults.system import System
+from tests.stopping import frozen
 
 ROOT = Path(__file__).parents[2]
 Rows = list[list[Any]]  # Any: one JSON value of a column.
@@ -39,11 +39,8 @@ def ask_store(store: Path, statements: list[str]) -> list[Rows]:
 def copy_store(system: System, central: str, to: Path) -> Path:
     """Return a copy of a central's store, which is frozen meanwhile."""
     (pid,) = system.processes()[central]
-    kill(pid, signal.SIGSTOP)
-    try:
+    with frozen([pid]):
         shutil.copytree(system.home / central / "store", to, symlinks=True)
-    finally:
-        kill(pid, signal.SIGCONT)
     return to
 
 

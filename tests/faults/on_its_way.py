@@ -1,25 +1,12 @@
-"""Processes that are stopped for a while: SIGSTOP, and SIGCONT whatever happens."""
+"""Traffic that is held while a collector is away: what is sent meanwhile would be lost."""
 
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tests.faults.system import kill
+from tests.stopping import frozen
 from tests.waiting import wait_until
 
 DEADLINE_S = 180
-
-
-@contextmanager
-def frozen(pids: Sequence[int]) -> Iterator[None]:
-    """Stop these for the block, in their order."""
-    try:
-        for pid in pids:
-            kill(pid, signal.SIGSTOP)
-        yield
-    finally:
-        for pid in pids:
-            kill(pid, signal.SIGCONT)
 
 
 @contextmanager
