@@ -159,9 +159,15 @@ def server_properties(plan: BrokerPlan, data: Path) -> str:
         "share.coordinator.state.topic.replication.factor": replicas,
         "share.coordinator.state.topic.min.isr": in_sync_min,
         "group.initial.rebalance.delay.ms": "0",
-        # So long a dead broker is waited for (and a killed one not let back in); 9 s by default.
-        "broker.session.timeout.ms": "3000",
-        "broker.heartbeat.interval.ms": "500",
+        # So long a dead broker's partitions have no leader (and a killed one is not let back in);
+        # 9 s by default.
+        "broker.session.timeout.ms": "2000",
+        "broker.heartbeat.interval.ms": "300",
+        # A machine may have both the primary and the active controller. Who is controller next
+        # begins to wait for the dead broker anew, so leaders shall miss its copies by themselves,
+        # and all of it ends within the 2.8 s of silence; 30 and 2 s by default.
+        "replica.lag.time.max.ms": "1500",
+        "controller.quorum.fetch.timeout.ms": "1500",
         # One machine, a few clients: Kafka's defaults take 128 MB for compaction alone.
         "log.cleaner.dedupe.buffer.size": "16777216",
         "num.network.threads": "2",
