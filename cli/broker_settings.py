@@ -159,15 +159,14 @@ def server_properties(plan: BrokerPlan, data: Path) -> str:
         "share.coordinator.state.topic.replication.factor": replicas,
         "share.coordinator.state.topic.min.isr": in_sync_min,
         "group.initial.rebalance.delay.ms": "0",
-        # So long a dead broker's partitions have no leader (and a killed one is not let back in);
-        # 9 s by default.
-        "broker.session.timeout.ms": "2000",
-        "broker.heartbeat.interval.ms": "300",
-        # A machine may have both the primary and the active controller. Who is controller next
-        # begins to wait for the dead broker anew, so leaders shall miss its copies by themselves,
-        # and all of it ends within the 2.8 s of silence; 30 and 2 s by default.
+        # One machine may have the primary, its broker and the active controller. Whoever is
+        # controller next begins to wait for that broker anew: both waits together end within the
+        # 2.8 s after which another central acts, whose first records need whole copies. By default
+        # 2 and 9 s. Leaders miss a copy that lacks records by themselves; by default after 30 s.
+        "controller.quorum.fetch.timeout.ms": "1000",
+        "broker.session.timeout.ms": "1500",
+        "broker.heartbeat.interval.ms": "250",
         "replica.lag.time.max.ms": "1500",
-        "controller.quorum.fetch.timeout.ms": "1500",
         # One machine, a few clients: Kafka's defaults take 128 MB for compaction alone.
         "log.cleaner.dedupe.buffer.size": "16777216",
         "num.network.threads": "2",
