@@ -102,7 +102,7 @@ machines: setup ## grow to three machines, then have whole ones fail RUNS=50 tim
 	@STEADFLOW_MACHINES_RUNS=$(RUNS) STEADFLOW_MACHINES_KINDS=$(KINDS) \
 	  $(if $(SEED),STEADFLOW_MACHINES_SEED=$(SEED)) STEADFLOW_MACHINES_TABLE=dist/machines.md \
 	  JDK_JAVA_OPTIONS="$$($(BIN)/python -m tests.java_cache)" \
-	  $(BIN)/pytest -s --show-capture=no tests/faults/whole_machines.py; status=$$?; \
+	  $(BIN)/pytest -s --show-capture=no tests/faults/test_whole_machines.py; status=$$?; \
 	  [ ! -f dist/machines.md ] || cat dist/machines.md; exit $$status
 
 growth: setup ## grow to three machines and shrink again RUNS=50 times, each step killed at a random moment (SEED=)

@@ -14,7 +14,7 @@ from xdist.workermanage import WorkerController
 NICE = 15
 _SYSTEMS_AT_ONCE = 2
 _LONGEST = (
-    "trouble", "three_machines", "join", "faults", "pages", "kill", "scenarios", "enable",
+    "trouble", "whole_machines", "join", "faults", "pages", "kill", "scenarios", "enable",
     "switched_off", "rolling_upgrade", "exporters", "takeover", "demo", "launcher",
 )  # fmt: skip
 """By their minutes: two workers end together when no long file begins last."""

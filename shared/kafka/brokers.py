@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from shared.config import ConfigError
+from shared.kafka.silence import Silences
 from shared.tls import TlsError, TlsFiles, client_context
 
 METADATA_AGE_MS = 10_000
@@ -23,6 +24,7 @@ class Brokers:
     servers: str
     tls: TlsFiles | None = None
     _context: ssl.SSLContext | None = field(init=False, repr=False, compare=False, default=None)
+    silences: Silences = field(init=False, repr=False, compare=False, default_factory=Silences)
 
     def __post_init__(self) -> None:
         """Read the certificates."""

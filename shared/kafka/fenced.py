@@ -11,6 +11,7 @@ from aiokafka import errors as kafka_errors
 from shared.kafka.brokers import Brokers
 from shared.kafka.errors import AWAY, REQUEST_TIMEOUT_S, KafkaAway, said, unbroken
 from shared.kafka.producer import Sent, tear_down
+from shared.kafka.silence import watchful
 from shared.topics import Outgoing
 
 TRANSACTION_TIMEOUT_MS = 60_000
@@ -49,6 +50,7 @@ class FencedProducer:
             # Tried again so soon while the broker ends the old transaction.
             retry_backoff_ms=20,
         )
+        watchful(inner.client, self._brokers.silences)
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 await unbroken(inner.start)

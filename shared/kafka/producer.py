@@ -29,6 +29,7 @@ from shared.kafka.errors import (
     said,
     unbroken,
 )
+from shared.kafka.silence import watchful
 from shared.topics import MESSAGE_BYTES_MAX
 
 Headers = Sequence[tuple[str, bytes]]
@@ -100,6 +101,7 @@ class Producer:
             request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
             retry_backoff_ms=50,
         )
+        watchful(inner.client, self._brokers.silences)
         try:
             # Without the limit it asks for a producer id for ever, in a loop without a pause.
             async with asyncio.timeout(REQUEST_TIMEOUT_S):

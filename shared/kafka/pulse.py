@@ -13,6 +13,7 @@ from shared.backoff import waits
 from shared.kafka.brokers import Brokers
 from shared.kafka.errors import AWAY, REQUEST_TIMEOUT_S, keep_cancelled, said, unbroken
 from shared.kafka.producer import tear_down
+from shared.kafka.silence import watchful
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class Pulse:
             request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
             retry_backoff_ms=50,
         )
+        watchful(inner.client, self._brokers.silences)
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 await unbroken(inner.start)

@@ -28,6 +28,7 @@ from shared.kafka.errors import (
     said,
     unbroken,
 )
+from shared.kafka.silence import watchful
 from shared.topics import MESSAGE_BYTES_MAX
 
 log = logging.getLogger(__name__)
@@ -213,6 +214,7 @@ class Reader:
             request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
             retry_backoff_ms=50,
         )
+        watchful(inner._client, self._brokers.silences)
         try:
             inner.assign([TopicPartition(self._topic, number) for number in self._positions])
             async with asyncio.timeout(REQUEST_TIMEOUT_S):

@@ -26,6 +26,7 @@ from shared.kafka.errors import (
     unbroken,
 )
 from shared.kafka.metadata import MetadataRequest
+from shared.kafka.silence import watchful
 from shared.topics import Topic
 
 BROKERS_CHOICE = -1
@@ -153,6 +154,7 @@ async def open_client(brokers: Brokers, client_id: str) -> AsyncIterator[AIOKafk
         client_id=client_id,
         request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
     )
+    watchful(client, brokers.silences)
     try:
         await unbroken(client.bootstrap)
         yield client

@@ -1,6 +1,6 @@
 """From one machine to three under load; then whole machines fail, broker and all, drawn by seed.
 
-By `make machines`, and no part of `make test`: growing alone takes minutes.
+`make test` has the primary's machine killed once, `make machines` many of all kinds.
 """
 
 import os
@@ -24,7 +24,7 @@ from tests.faults.watch import Watch
 from tests.waiting import wait_until
 
 TABLE = os.environ.get("STEADFLOW_MACHINES_TABLE")
-RUNS = int(os.environ.get("STEADFLOW_MACHINES_RUNS", "2"))
+RUNS = int(os.environ.get("STEADFLOW_MACHINES_RUNS", "1"))
 KINDS = kinds_of(
     (os.environ.get("STEADFLOW_MACHINES_KINDS") or ",".join(ORDINARY)).split(","), MachineKind
 )

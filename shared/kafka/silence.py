@@ -1,0 +1,203 @@
+"""Brokers that fall silent: a machine without power, or frozen, ends no connection.
+
+aiokafka takes such a broker for a slow one: each request waits for its whole timeout, the next may
+ask the same broker again, chosen at random, and one attempt to connect holds up those to all
+others. Whoever takes over has to go on from the other brokers within seconds. So while a request
+has no answer, a connection of its own is tried: a broker that is merely slow accepts it.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from typing import Any
+
+from aiokafka import errors as kafka_errors
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+
+log = logging.getLogger(__name__)
+
+UNANSWERED_S = 1.0
+"""A request without an answer for so long has its broker tried; a fetch waits half of it."""
+TRY_TIMEOUT_S = 1.5
+"""To connect, with TLS, and to be answered once; with the above less than the roles' 2.8 s."""
+SILENT_S = 2.0
+"""So long a silent broker is asked nothing; then whoever wants something tries it."""
+
+Address = tuple[str, int]
+
+
+class Silences:
+    """Which brokers were silent just now, for all clients of a process."""
+
+    def __init__(self) -> None:
+        """Know of none."""
+        self._since_s: dict[Address, float] = {}
+
+    def note(self, address: Address) -> None:
+        """A broker did not answer a try."""
+        self._since_s[address] = time.monotonic()
+
+    def heard(self, address: Address) -> None:
+        """A broker answered."""
+        self._since_s.pop(address, None)
+
+    def now(self, address: Address) -> bool:
+        """Whether a broker is not worth asking."""
+        since_s = self._since_s.get(address)
+        return since_s is not None and time.monotonic() - since_s < SILENT_S
+
+
+class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka ships no types
+    """One that ends, with all its requests, when its broker is silent."""
+
+    def __init__(self, *address: Any, silences: Silences, **keywords: Any) -> None:
+        """As of aiokafka. silences: where to note it."""
+        super().__init__(*address, **keywords)
+        self._silences = silences
+        self._to_try = {
+            name: keywords.get(name) for name in ("client_id", "ssl_context", "security_protocol")
+        }
+        self._watch: asyncio.TimerHandle | None = None
+        self._trying: asyncio.Task[None] | None = None
+
+    @property
+    def _address(self) -> Address:
+        return self.host, self.port
+
+    async def connect(self) -> Any:
+        """Connect. Raises what aiokafka raises, TimeoutError when the broker is silent."""
+        try:
+            async with asyncio.timeout(TRY_TIMEOUT_S):
+                connected = await super().connect()
+        except TimeoutError:
+            self._silences.note(self._address)
+            raise
+        self._silences.heard(self._address)
+        return connected
+
+    def send(self, request: Any, expect_response: bool = True) -> Any:
+        """Send a request; returns what gives its answer."""
+        answer = super().send(request, expect_response=expect_response)
+        self._watch_on()
+        return answer
+
+    def close(self, reason: CloseReason | None = None, exc: Exception | None = None) -> Any:
+        """End it; all requests without an answer fail."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        if self._trying is not None:
+            self._trying.cancel()
+            self._trying = None
+        return super().close(reason=reason, exc=exc)
+
+    def _watch_on(self) -> None:
+        if self._watch is None and self._trying is None and self._requests:
+            oldest, *_ = self._requests[0]
+            self._watch = self._loop.call_later(UNANSWERED_S, self._look, oldest)
+
+    def _look(self, oldest: int) -> None:
+        self._watch = None
+        if self._requests and self._requests[0][0] == oldest:
+            self._trying = self._loop.create_task(self._try_broker())
+        else:
+            self._watch_on()
+
+    async def _try_broker(self) -> None:
+        one = AIOKafkaConnection(
+            *self._address, request_timeout_ms=int(TRY_TIMEOUT_S * 1000), **self._to_try
+        )
+        try:
+            async with asyncio.timeout(TRY_TIMEOUT_S):
+                await one.connect()
+        except (OSError, TimeoutError, kafka_errors.KafkaError) as error:
+            self._trying = None
+            if self.connected():
+                log.warning("broker is silent address=%s:%s", *self._address)
+                self._silences.note(self._address)
+                self.close(CloseReason.CONNECTION_TIMEOUT, error)
+        else:
+            one.close()
+            self._trying = None
+            self._watch_on()
+
+
+class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no types
+    """One that asks other brokers while one is silent."""
+
+    silences: Silences
+    _request_timeout_ms: int
+    _connecting: dict[tuple[Any, ConnectionGroup], asyncio.Lock]
+
+    @property
+    def hosts(self) -> list[tuple[Any, ...]]:
+        """Return where to begin, silent ones last."""
+        return sorted(super().hosts, key=lambda found: self.silences.now((found[0], found[1])))
+
+    async def bootstrap(self) -> None:
+        """Learn of all brokers from one. Raises KafkaConnectionError."""
+        patience_ms = self._request_timeout_ms
+        # The connection is for this one answer.
+        self._request_timeout_ms = int(TRY_TIMEOUT_S * 1000)
+        try:
+            await super().bootstrap()
+        finally:
+            self._request_timeout_ms = patience_ms
+
+    def get_random_node(self) -> int | None:
+        """Return a broker to ask, a silent one only where there is no other."""
+        known = list(self.cluster.brokers())
+        heard = [each for each in known if not self.silences.now((each.host, each.port))]
+        return random.choice(heard or known).nodeId if known else None
+
+    async def _get_conn(
+        self,
+        node_id: Any,
+        *,
+        group: ConnectionGroup = ConnectionGroup.DEFAULT,
+        no_hint: bool = False,
+    ) -> AIOKafkaConnection | None:
+        # One lock for each: that of aiokafka has all wait for one that does not answer.
+        async with self._connecting.setdefault((node_id, group), asyncio.Lock()):
+            known = self._conns.get((node_id, group))
+            if known is not None and known.connected():
+                return known
+            broker = self.cluster.broker_metadata(node_id)
+            if broker is None or self.silences.now((broker.host, broker.port)):
+                found = None
+            else:
+                found = await self._connect(broker.host, broker.port)
+            if found is None:
+                # It may have moved.
+                self.force_metadata_update()
+                return None
+            self._conns[node_id, group] = found
+            return found
+
+    async def _connect(self, host: str, port: int) -> Connection | None:
+        made = Connection(
+            host,
+            port,
+            silences=self.silences,
+            client_id=self._client_id,
+            request_timeout_ms=self._request_timeout_ms,
+            ssl_context=self._ssl_context,
+            security_protocol=self._security_protocol,
+            on_close=self._on_connection_closed,
+            max_idle_ms=self._connections_max_idle_ms,
+        )
+        try:
+            await made.connect()
+        except (OSError, TimeoutError, kafka_errors.KafkaError) as error:
+            log.warning("not connected address=%s:%s error=%s", host, port, error)
+            return None
+        return made
+
+
+def watchful(client: AIOKafkaClient, silences: Silences) -> None:
+    """Have a client that aiokafka made, and has not connected yet, be one that asks others."""
+    client.__class__ = Client
+    client.silences = silences
+    client._connecting = {}

@@ -1,0 +1,130 @@
+"""Brokers that say nothing and end no connection: what is asked of them, and what of others."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+from aiokafka import errors as kafka_errors
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.structs import BrokerMetadata
+
+from cli.broker import Broker
+from shared.kafka import Brokers, silence, topics
+from shared.kafka.metadata import MetadataRequest
+from shared.kafka.topics import open_client
+from shared.topics import Topic
+from tests.stopping import frozen
+
+pytestmark = pytest.mark.kafka
+
+MakeTopic = Callable[..., Topic]
+DEADLINE_S = 60
+
+
+@contextlib.asynccontextmanager
+async def silent_server() -> AsyncIterator[str]:
+    """Accept connections and never answer; its address."""
+    ended = asyncio.Event()
+
+    async def say_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await ended.wait()
+        writer.close()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    async with server:
+        host, port = server.sockets[0].getsockname()
+        try:
+            yield f"{host}:{port}"
+        finally:
+            ended.set()
+
+
+@contextlib.contextmanager
+def stopped(broker: Broker) -> Iterator[None]:
+    assert broker.process is not None
+    with frozen([broker.process.pid]):
+        yield
+
+
+def address_of(broker: Broker) -> tuple[str, int]:
+    host, _, port = broker.bootstrap_servers.rpartition(":")
+    return host, int(port)
+
+
+@pytest.mark.faults
+async def test_a_frozen_broker_is_known_as_silent_and_asked_again_once_it_answers(
+    own_broker: Broker,
+) -> None:
+    brokers = Brokers(own_broker.bootstrap_servers)
+    async with asyncio.timeout(DEADLINE_S), open_client(brokers, "test") as client:
+        node = client.get_random_node()
+        await client.send(node, MetadataRequest())
+        with stopped(own_broker):
+            with pytest.raises(kafka_errors.KafkaConnectionError, match="closed"):
+                await client.send(node, MetadataRequest())
+            assert brokers.silences.now(address_of(own_broker))
+            assert not await client.ready(node)
+        while not await client.ready(node):
+            await asyncio.sleep(0.1)
+        await client.send(node, MetadataRequest())
+        assert not brokers.silences.now(address_of(own_broker))
+
+
+@pytest.mark.faults
+async def test_without_a_try_each_request_waits_for_its_timeout(
+    own_broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Negative control."""
+    monkeypatch.setattr(silence, "UNANSWERED_S", 10 * DEADLINE_S)
+    monkeypatch.setattr(topics, "REQUEST_TIMEOUT_S", 3 * silence.TRY_TIMEOUT_S)
+    brokers = Brokers(own_broker.bootstrap_servers)
+    async with asyncio.timeout(DEADLINE_S), open_client(brokers, "test") as client:
+        node = client.get_random_node()
+        await client.send(node, MetadataRequest())
+        with stopped(own_broker), pytest.raises(kafka_errors.RequestTimedOutError):
+            await client.send(node, MetadataRequest())
+        assert not brokers.silences.now(address_of(own_broker))
+
+
+async def test_a_slow_answer_is_waited_for(
+    broker: str, make_topic: MakeTopic, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic = make_topic()
+    slow_ms = int(3 * silence.UNANSWERED_S * 1000)
+    asked = FetchRequest(slow_ms, 1, 1000, 0, [(topic.name, [(0, 0, 1000)])])
+    with caplog.at_level(logging.WARNING):
+        async with asyncio.timeout(DEADLINE_S), open_client(Brokers(broker), "test") as client:
+            node = client.get_random_node()
+            ((_name, partitions),) = (await client.send(node, asked)).topics
+    assert partitions[0][1] == 0
+    assert "silent" not in caplog.text
+
+
+async def test_one_begins_with_another_broker_where_the_first_says_nothing(broker: str) -> None:
+    async with silent_server() as nobody:
+        for servers in (f"{nobody},{broker}", f"{broker},{nobody}"):
+            async with (
+                asyncio.timeout(DEADLINE_S),
+                open_client(Brokers(servers), "test") as client,
+            ):
+                await client.send(client.get_random_node(), MetadataRequest())
+
+
+async def test_one_that_does_not_answer_holds_up_no_connection_to_another(broker: str) -> None:
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        silent_server() as nobody,
+        open_client(Brokers(broker), "test") as client,
+    ):
+        host, _, port = nobody.rpartition(":")
+        (known,) = client.cluster.brokers()
+        silent = BrokerMetadata("silent", host, int(port), None)
+        client.cluster._bootstrap_brokers["silent"] = silent
+        waiting = asyncio.create_task(client.ready("silent"))
+        await asyncio.sleep(0)
+        assert await client.ready(known.nodeId)
+        assert not waiting.done()
+        assert not await waiting
+        assert client.silences.now((host, int(port)))
