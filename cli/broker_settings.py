@@ -159,11 +159,12 @@ def server_properties(plan: BrokerPlan, data: Path) -> str:
         "share.coordinator.state.topic.replication.factor": replicas,
         "share.coordinator.state.topic.min.isr": in_sync_min,
         "group.initial.rebalance.delay.ms": "0",
-        # One machine may have the primary, its broker and the active controller. Whoever is
-        # controller next begins to wait for that broker anew: both waits together end within the
-        # 2.8 s after which another central acts, whose first records need whole copies. By default
-        # 2 and 9 s. Leaders miss a copy that lacks records by themselves; by default after 30 s.
+        # One machine may have the primary, its broker and the active controller. The next
+        # controller begins to wait for that broker anew: both waits end within the 2.8 s after
+        # which another central acts, whose first records need whole copies. By default 2 and 9 s;
+        # a controller that is gone is asked for 30 s, and so long a leader misses no copy.
         "controller.quorum.fetch.timeout.ms": "1000",
+        "controller.socket.timeout.ms": "1500",
         "broker.session.timeout.ms": "1500",
         "broker.heartbeat.interval.ms": "250",
         "replica.lag.time.max.ms": "1500",

@@ -25,12 +25,18 @@ class Appender:
         self._works = False
         self._turn = asyncio.Lock()
 
+    async def be_ready(self) -> None:
+        """Connect before there is anything to append. Raises KafkaAway.
+
+        A broker whose controller died gives no producer id until it knows the next controller.
+        """
+        async with self._turn:
+            await self._start()
+
     async def append(self, record: Record) -> Sent:
         """Append `record`. Raises KafkaAway: it may stand in the log, or come there late."""
         async with self._turn:
-            if not self._works:
-                await self._producer.start()
-                self._works = True
+            await self._start()
             try:
                 return await self._producer.send(
                     self._topic, partition=_PARTITION, key=None, value=encode_record(record)
@@ -41,6 +47,11 @@ class Appender:
             except BaseException:
                 self._works = False
                 raise
+
+    async def _start(self) -> None:
+        if not self._works:
+            await self._producer.start()
+            self._works = True
 
     async def stop(self) -> None:
         """Close the connection."""

@@ -279,6 +279,8 @@ class Registry:
             state = self.state
             if not self._is_read:
                 continue
+            with contextlib.suppress(KafkaAway):
+                await self._appender.be_ready()
             try:
                 await self._configure(state)
                 await self._claim(state)

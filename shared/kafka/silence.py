@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from aiokafka import errors as kafka_errors
@@ -22,31 +23,63 @@ UNANSWERED_S = 1.0
 """A request without an answer for so long has its broker tried; a fetch waits half of it."""
 TRY_TIMEOUT_S = 1.5
 """To connect, with TLS, and to be answered once; with the above less than the roles' 2.8 s."""
-SILENT_S = 2.0
-"""So long a silent broker is asked nothing; then whoever wants something tries it."""
+AGAIN_S = 2.5
+"""So soon a silent broker is tried again while somebody wants something of it."""
 
 Address = tuple[str, int]
+HOW = ("client_id", "security_protocol", "ssl_context")
+"""Keywords of a connection that a try needs too."""
 
 
 class Silences:
-    """Which brokers were silent just now, for all clients of a process."""
+    """Which brokers are silent, for all clients of a process: one alone tries, no other waits."""
 
     def __init__(self) -> None:
         """Know of none."""
-        self._since_s: dict[Address, float] = {}
+        self._tried_s: dict[Address, float] = {}
+        self._tries: set[asyncio.Task[bool]] = set()
+
+    def now(self, address: Address, how: Mapping[str, Any]) -> bool:
+        """Whether a broker is silent; from time to time it is tried again.
+
+        how: keywords of aiokafka for a connection.
+        """
+        tried_s = self._tried_s.get(address)
+        if tried_s is not None and time.monotonic() - tried_s > AGAIN_S:
+            self._tried_s[address] = time.monotonic()
+            again = asyncio.get_running_loop().create_task(self.answers(address, how))
+            self._tries.add(again)
+            again.add_done_callback(self._tries.discard)
+        return tried_s is not None
+
+    async def answers(self, address: Address, how: Mapping[str, Any]) -> bool:
+        """Whether a broker answers a connection of its own, which is then noted."""
+        one = AIOKafkaConnection(*address, request_timeout_ms=int(TRY_TIMEOUT_S * 1000), **how)
+        try:
+            async with asyncio.timeout(TRY_TIMEOUT_S):
+                await one.connect()
+        except (ConnectionError, kafka_errors.KafkaError):
+            # One that refuses holds nobody up.
+            self.heard(address)
+            return False
+        except OSError:
+            # Out of reach, or not in time.
+            self.note(address)
+            return False
+        one.close()
+        self.heard(address)
+        return True
 
     def note(self, address: Address) -> None:
         """A broker did not answer a try."""
-        self._since_s[address] = time.monotonic()
+        if address not in self._tried_s:
+            log.warning("broker is silent address=%s:%s", *address)
+        self._tried_s[address] = time.monotonic()
 
     def heard(self, address: Address) -> None:
         """A broker answered."""
-        self._since_s.pop(address, None)
-
-    def now(self, address: Address) -> bool:
-        """Whether a broker is not worth asking."""
-        since_s = self._since_s.get(address)
-        return since_s is not None and time.monotonic() - since_s < SILENT_S
+        if self._tried_s.pop(address, None) is not None:
+            log.info("broker is silent no more address=%s:%s", *address)
 
 
 class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka ships no types
@@ -56,9 +89,7 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka ships no
         """As of aiokafka. silences: where to note it."""
         super().__init__(*address, **keywords)
         self._silences = silences
-        self._to_try = {
-            name: keywords.get(name) for name in ("client_id", "ssl_context", "security_protocol")
-        }
+        self._how = {name: keywords[name] for name in HOW}
         self._watch: asyncio.TimerHandle | None = None
         self._trying: asyncio.Task[None] | None = None
 
@@ -106,22 +137,12 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka ships no
             self._watch_on()
 
     async def _try_broker(self) -> None:
-        one = AIOKafkaConnection(
-            *self._address, request_timeout_ms=int(TRY_TIMEOUT_S * 1000), **self._to_try
-        )
-        try:
-            async with asyncio.timeout(TRY_TIMEOUT_S):
-                await one.connect()
-        except (OSError, TimeoutError, kafka_errors.KafkaError) as error:
-            self._trying = None
-            if self.connected():
-                log.warning("broker is silent address=%s:%s", *self._address)
-                self._silences.note(self._address)
-                self.close(CloseReason.CONNECTION_TIMEOUT, error)
-        else:
-            one.close()
-            self._trying = None
+        answers = await self._silences.answers(self._address, self._how)
+        self._trying = None
+        if answers:
             self._watch_on()
+        else:
+            self.close(CloseReason.CONNECTION_TIMEOUT, TimeoutError("the broker is silent"))
 
 
 class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no types
@@ -134,7 +155,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no types
     @property
     def hosts(self) -> list[tuple[Any, ...]]:
         """Return where to begin, silent ones last."""
-        return sorted(super().hosts, key=lambda found: self.silences.now((found[0], found[1])))
+        return sorted(super().hosts, key=lambda found: self._is_silent(found[0], found[1]))
 
     async def bootstrap(self) -> None:
         """Learn of all brokers from one. Raises KafkaConnectionError."""
@@ -149,7 +170,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no types
     def get_random_node(self) -> int | None:
         """Return a broker to ask, a silent one only where there is no other."""
         known = list(self.cluster.brokers())
-        heard = [each for each in known if not self.silences.now((each.host, each.port))]
+        heard = [each for each in known if not self._is_silent(each.host, each.port)]
         return random.choice(heard or known).nodeId if known else None
 
     async def _get_conn(
@@ -165,7 +186,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no types
             if known is not None and known.connected():
                 return known
             broker = self.cluster.broker_metadata(node_id)
-            if broker is None or self.silences.now((broker.host, broker.port)):
+            if broker is None or self._is_silent(broker.host, broker.port):
                 found = None
             else:
                 found = await self._connect(broker.host, broker.port)
@@ -176,15 +197,20 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no types
             self._conns[node_id, group] = found
             return found
 
+    def _is_silent(self, host: str, port: int) -> bool:
+        return self.silences.now((host, port), self._how)
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        return {name: getattr(self, f"_{name}") for name in HOW}
+
     async def _connect(self, host: str, port: int) -> Connection | None:
         made = Connection(
             host,
             port,
             silences=self.silences,
-            client_id=self._client_id,
+            **self._how,
             request_timeout_ms=self._request_timeout_ms,
-            ssl_context=self._ssl_context,
-            security_protocol=self._security_protocol,
             on_close=self._on_connection_closed,
             max_idle_ms=self._connections_max_idle_ms,
         )

@@ -53,6 +53,7 @@ class LogKeeper:
             if not self._is_following():
                 continue
             try:
+                await self._appender.be_ready()
                 await self.look()
             except KafkaAway as error:
                 log.warning("ha.log is not kept short: %s", error)
