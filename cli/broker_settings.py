@@ -164,10 +164,12 @@ def server_properties(plan: BrokerPlan, data: Path) -> str:
         # which another central acts, whose first records need whole copies. By default 2 and 9 s;
         # a controller that is gone is asked for 30 s, and so long a leader misses no copy.
         "controller.quorum.fetch.timeout.ms": "1000",
-        "controller.socket.timeout.ms": "1500",
+        "controller.quorum.election.timeout.ms": "300",
+        "controller.quorum.election.backoff.max.ms": "200",
+        "controller.socket.timeout.ms": "750",
         "broker.session.timeout.ms": "1500",
         "broker.heartbeat.interval.ms": "250",
-        "replica.lag.time.max.ms": "1500",
+        "replica.lag.time.max.ms": "1000",
         # One machine, a few clients: Kafka's defaults take 128 MB for compaction alone.
         "log.cleaner.dedupe.buffer.size": "16777216",
         "num.network.threads": "2",

@@ -52,6 +52,10 @@ class Silences:
             again.add_done_callback(self._tries.discard)
         return tried_s is not None
 
+    def noted(self, address: Address) -> bool:
+        """Whether a broker was silent when it was last tried."""
+        return address in self._tried_s
+
     async def answers(self, address: Address, how: Mapping[str, Any]) -> bool:
         """Whether a broker answers a connection of its own, which is then noted."""
         one = AIOKafkaConnection(*address, request_timeout_ms=int(TRY_TIMEOUT_S * 1000), **how)
@@ -122,6 +126,10 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka ships no
         if self._trying is not None:
             self._trying.cancel()
             self._trying = None
+        is_silent = reason is CloseReason.CONNECTION_TIMEOUT or self._silences.noted(self._address)
+        if is_silent and self._writer is not None:
+            # It does not end TLS either, for which half a minute would be waited.
+            self._writer.transport.abort()
         return super().close(reason=reason, exc=exc)
 
     def _watch_on(self) -> None:
@@ -150,6 +158,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no types
 
     silences: Silences
     _request_timeout_ms: int
+    _retry_backoff: float
     _connecting: dict[tuple[Any, ConnectionGroup], asyncio.Lock]
 
     @property
@@ -186,16 +195,16 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no types
             if known is not None and known.connected():
                 return known
             broker = self.cluster.broker_metadata(node_id)
-            if broker is None or self._is_silent(broker.host, broker.port):
-                found = None
-            else:
+            if broker is not None and not self._is_silent(broker.host, broker.port):
                 found = await self._connect(broker.host, broker.port)
-            if found is None:
-                # It may have moved.
-                self.force_metadata_update()
-                return None
-            self._conns[node_id, group] = found
-            return found
+                if found is not None:
+                    self._conns[node_id, group] = found
+                    return found
+        # It may have moved.
+        self.force_metadata_update()
+        # Several loops of aiokafka ask again at once.
+        await asyncio.sleep(self._retry_backoff)
+        return None
 
     def _is_silent(self, host: str, port: int) -> bool:
         return self.silences.now((host, port), self._how)
