@@ -134,3 +134,27 @@ async def test_one_that_does_not_answer_holds_up_no_connection_to_another(broker
         assert not waiting.done()
         assert not await waiting
         assert client._is_silent(host, int(port))
+
+
+@pytest.mark.faults
+async def test_whoever_closes_after_one_that_no_longer_waits_is_not_ended_by_it(
+    own_broker: Broker,
+) -> None:
+    brokers = Brokers(own_broker.bootstrap_servers)
+    async with asyncio.timeout(DEADLINE_S), open_client(brokers, "test") as client:
+        node = client.get_random_node()
+        await client.send(node, MetadataRequest())
+        with stopped(own_broker):
+            # More than the kernel takes: the connection cannot end by itself.
+            names = [f"{number:0100}" for number in range(200_000)]
+            asked = asyncio.create_task(client.send(node, MetadataRequest(*names)))
+            await asyncio.sleep(0)
+            closing = asyncio.create_task(client.close())
+            while client._sync_task is not None:
+                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            closing.cancel()
+            await asyncio.wait([closing, asked])
+            assert closing.cancelled()
+            assert asked.exception() is not None
+            await client.close()
