@@ -229,20 +229,22 @@ class Reader:
 
 async def _stop_consumer(inner: AIOKafkaConsumer | None) -> None:
     if inner is not None:
-        with contextlib.suppress(*AWAY):
-            await _within(STOP_TIMEOUT_S, inner.stop())
+        # Its fetcher may end the first one before any connection is closed.
+        for stop in (inner.stop, inner._client.close):
+            with contextlib.suppress(*AWAY):
+                await _within(STOP_TIMEOUT_S, stop())
 
 
 async def _within(timeout_s: float, asked: Coroutine[Any, Any, Any]) -> Any:  # Any: aiokafka
     """Return what `asked` gives. Raises TimeoutError, and waits for it no longer.
 
     aiokafka now and then takes a cancellation for itself and waits on, which `asyncio.timeout`
-    would wait for.
+    would wait for; and lets one out that was meant for a fetch, not for whoever waits here.
     """
     task = asyncio.create_task(asked)
     try:
         await asyncio.wait([task], timeout=timeout_s)
-        if not task.done():
+        if not task.done() or task.cancelled():
             raise TimeoutError
         return task.result()
     finally:

@@ -25,6 +25,11 @@ class Consumer:
         self.answers = list(answers)
         self.has = list(has)
         self.is_stopped = False
+        self.is_closed = False
+        self._client = SimpleNamespace(close=self._close)
+
+    async def _close(self) -> None:
+        self.is_closed = True
 
     async def getmany(self, **_how: int) -> dict[TopicPartition, list[SimpleNamespace]]:
         found, self.has = self.has, []
@@ -88,6 +93,26 @@ async def test_one_that_does_not_stop_holds_nothing_up(monkeypatch: pytest.Monke
                 await reader.fetch(timeout_ms=1, records_max=1)
         assert len(await reader.fetch(timeout_ms=1, records_max=1)) == 1
     assert moved.is_stopped
+
+
+class Loose(Consumer):
+    """Lets a cancellation out that was meant for its fetch, as aiokafka does."""
+
+    async def stop(self) -> None:
+        self.is_stopped = True
+        raise asyncio.CancelledError
+
+
+async def test_one_whose_own_cancellation_comes_out_ends_nobody_and_is_closed() -> None:
+    moved = Loose(None, None)
+    reader = MadeReader(moved, Consumer(has=(RECORD,)))
+    await reader.start({0: 5})
+
+    for _ in range(2):
+        with pytest.raises(KafkaAway):
+            await reader.fetch(timeout_ms=1, records_max=1)
+    assert len(await reader.fetch(timeout_ms=1, records_max=1)) == 1
+    assert moved.is_closed
 
 
 async def test_one_that_is_answered_in_between_stays() -> None:
