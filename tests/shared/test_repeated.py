@@ -1,0 +1,42 @@
+"""The same sentence once in a while, all others at once."""
+
+import logging
+
+from shared.kafka.repeated import EVERY_S, KEPT, SOURCES, OnceInAWhile, calm
+
+
+def said(sentence: str, at_s: float) -> logging.LogRecord:
+    record = logging.LogRecord("aiokafka", logging.ERROR, "x.py", 1, "%s", (sentence,), None)
+    record.created = at_s
+    return record
+
+
+def test_a_sentence_is_said_again_only_later_and_another_one_at_once() -> None:
+    once = OnceInAWhile()
+
+    assert once.filter(said("no broker", 100.0))
+    assert not once.filter(said("no broker", 100.0 + EVERY_S / 2))
+    assert once.filter(said("no other broker", 100.1))
+    assert once.filter(said("no broker", 100.0 + EVERY_S))
+
+
+def test_a_clock_that_was_put_back_keeps_nothing_silent() -> None:
+    once = OnceInAWhile()
+
+    assert once.filter(said("no broker", 1000.0))
+    assert once.filter(said("no broker", 10.0))
+
+
+def test_what_is_kept_is_bounded() -> None:
+    once = OnceInAWhile()
+    for number in range(3 * KEPT):
+        assert once.filter(said(str(number), 1.0))
+    assert len(once._said_s) <= KEPT
+
+
+def test_each_source_gets_one() -> None:
+    for _ in range(2):
+        calm()
+    for name in SOURCES:
+        filters = logging.getLogger(name).filters
+        assert [type(each) for each in filters].count(OnceInAWhile) == 1
