@@ -56,7 +56,8 @@ class Machine:
 
     def processes(self) -> list[psutil.Process]:
         """Return all that runs here, launchers first: they would tell of the others' end."""
-        found = [running.find(running.read(home) or {}) for home in self.commands]
+        notes = filter(None, map(running.read, self.commands))
+        found = [running.find(noted) for noted in notes]
         launchers = [process for process in found if process is not None]
         below: list[psutil.Process] = []
         for launcher in launchers:
