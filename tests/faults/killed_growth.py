@@ -87,12 +87,14 @@ class KilledGrowth:
     def replace_standby(self, folder: Path) -> None:
         """The standby's machine is gone for ever; another one joins in its name."""
         standby = self.machines.standby
+        number = self._machines()[STANDBY]
         standby.kill()
         (home,) = standby.commands
         self._forget(home, standby)
+        # While it votes no other disk may come under its name.
         self._until(
             lambda: self._ask("standby", "remove", STANDBY),
-            lambda: STANDBY not in self._machines(),
+            lambda: self._is_forgotten(number),
         )
         self._join(standby, *invited_standby(self.machines, folder / "two again"))
         self._kill_primary_within(STEPS_S)
@@ -193,6 +195,13 @@ class KilledGrowth:
         """Return the numbers of Kafka's machines; one without a name while that is not known."""
         facts = self._facts()
         return {"": 0} if facts is None else {each.machine: each.number for each in facts.members}
+
+    def _is_forgotten(self, number: int) -> bool:
+        """Whether nobody of that number is a broker or votes; not while that is not known."""
+        facts = self._facts()
+        return facts is not None and number not in {
+            *facts.voters, *(each.number for each in facts.members)
+        }  # fmt: skip
 
     def _holds(self, machine: str) -> bool:
         """Whether it votes or has a copy, or that is not known."""
