@@ -37,6 +37,8 @@ from shared.membership import (
     Member,
 )
 
+READING_MS: Final = 10_000
+"""An observer reads every half second."""
 _ELECTION_NOT_NEEDED: Final = 84
 _DUPLICATE_VOTER, _VOTER_NOT_FOUND = 126, 127
 RATE_SETTINGS: Final = ("leader.replication.throttled.rate", "follower.replication.throttled.rate")
@@ -44,6 +46,18 @@ THROTTLED: Final = (
     "leader.replication.throttled.replicas",
     "follower.replication.throttled.replicas",
 )
+
+
+def that_read(voters: Sequence[Any], observers: Sequence[Any]) -> list[Any]:
+    """Return the observers that still read, one for each number.
+
+    Kafka lists one that is gone for minutes more, a removed voter too: a vote for its disk, when
+    another one came under its number, would be a vote of the dead. A row is of DescribeQuorum: its
+    fourth value is when it last read, in ms of the leader's clock; the leader's own is now.
+    """
+    now_ms = max((row[3] for row in (*voters, *observers)), default=0)
+    newest = {row[0]: row for row in sorted(observers, key=lambda row: int(row[3]))}
+    return [row for row in newest.values() if now_ms - row[3] <= READING_MS]
 
 
 class MembershipRefused(Exception):
@@ -86,7 +100,7 @@ class Membership:
         _raise_for(code, text)
         return [
             Controller(number, directory, is_voter, max(0, end - at))
-            for is_voter, group in ((True, voters), (False, observers))
+            for is_voter, group in ((True, voters), (False, that_read(voters, observers)))
             for number, directory, at, _fetched, _caught_up, _tags in sorted(group)
         ]
 
