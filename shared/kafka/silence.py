@@ -73,6 +73,10 @@ class Silences:
         if address not in self._tried_s:
             log.warning("broker is silent address=%s:%s", *address)
         self._tried_s[address] = time.monotonic()
+        self.be_patient(address)
+
+    def be_patient(self, address: Address) -> None:
+        """Give a broker more time from now on, until it was heard."""
         self._patience_s[address] = min(2 * self.patience_s(address), TRY_TIMEOUT_MAX_S)
 
     def heard(self, address: Address, after_s: float) -> None:
@@ -216,13 +220,19 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no types
 
     async def bootstrap(self) -> None:
         """Learn of all brokers from one. Raises KafkaConnectionError."""
-        patience_ms = self._request_timeout_ms
+        addresses = [(host, port) for host, port, _family in self.hosts]
+        request_timeout_ms = self._request_timeout_ms
         # The connection is for this one answer.
-        self._request_timeout_ms = int(TRY_TIMEOUT_S * 1000)
+        patience_s = max(map(self.silences.patience_s, addresses), default=TRY_TIMEOUT_S)
+        self._request_timeout_ms = int(patience_s * 1000)
         try:
             await super().bootstrap()
+        except kafka_errors.KafkaConnectionError:
+            for address in addresses:
+                self.silences.be_patient(address)
+            raise
         finally:
-            self._request_timeout_ms = patience_ms
+            self._request_timeout_ms = request_timeout_ms
 
     async def send(
         self, node_id: Any, request: Any, *, group: ConnectionGroup = ConnectionGroup.DEFAULT

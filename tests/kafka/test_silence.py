@@ -158,3 +158,13 @@ async def test_whoever_closes_after_one_that_no_longer_waits_is_not_ended_by_it(
             assert closing.cancelled()
             assert asked.exception() is not None
             await client.close()
+
+
+async def test_where_nobody_answered_in_time_more_is_given() -> None:
+    async with silent_server() as nobody:
+        host, _, port = nobody.rpartition(":")
+        brokers = Brokers(nobody)
+        with pytest.raises(kafka_errors.KafkaConnectionError):
+            async with asyncio.timeout(DEADLINE_S), open_client(brokers, "test"):
+                pass
+        assert brokers.silences.patience_s((host, int(port))) == 2 * silence.TRY_TIMEOUT_S
