@@ -13,6 +13,7 @@ from aiokafka.structs import BrokerMetadata
 from cli.broker import Broker
 from shared.kafka import Brokers, silence, topics
 from shared.kafka.metadata import MetadataRequest
+from shared.kafka.silence import Client
 from shared.kafka.topics import open_client
 from shared.topics import Topic
 from tests.stopping import frozen
@@ -48,15 +49,18 @@ def stopped(broker: Broker) -> Iterator[None]:
         yield
 
 
-def address_of(broker: Broker) -> tuple[str, int]:
-    host, _, port = broker.bootstrap_servers.rpartition(":")
+@contextlib.asynccontextmanager
+async def asking(brokers: Brokers) -> AsyncIterator[tuple[Client, int]]:
+    """A client that was answered once, and by which broker."""
+    async with asyncio.timeout(DEADLINE_S), open_client(brokers, "test") as client:
+        node = client.get_random_node()
+        await client.send(node, MetadataRequest())
+        yield client, node
+
+
+def address_of(server: str) -> tuple[str, int]:
+    host, _, port = server.rpartition(":")
     return host, int(port)
-
-
-def is_silent(brokers: Brokers, address: tuple[str, int]) -> bool:
-    return brokers.silences.now(
-        address, {"client_id": "test", "security_protocol": "PLAINTEXT", "ssl_context": None}
-    )
 
 
 @pytest.mark.faults
@@ -64,18 +68,16 @@ async def test_a_frozen_broker_is_known_as_silent_and_asked_again_once_it_answer
     own_broker: Broker,
 ) -> None:
     brokers = Brokers(own_broker.bootstrap_servers)
-    async with asyncio.timeout(DEADLINE_S), open_client(brokers, "test") as client:
-        node = client.get_random_node()
-        await client.send(node, MetadataRequest())
+    async with asking(brokers) as (client, node):
         with stopped(own_broker):
             with pytest.raises(kafka_errors.RequestTimedOutError):
                 await client.send(node, MetadataRequest())
-            assert is_silent(brokers, address_of(own_broker))
+            assert brokers.silences.noted(address_of(own_broker.bootstrap_servers))
             assert not await client.ready(node)
         while not await client.ready(node):
             await asyncio.sleep(0.1)
         await client.send(node, MetadataRequest())
-        assert not is_silent(brokers, address_of(own_broker))
+        assert not brokers.silences.noted(address_of(own_broker.bootstrap_servers))
 
 
 @pytest.mark.faults
@@ -86,12 +88,10 @@ async def test_without_a_try_each_request_waits_for_its_timeout(
     monkeypatch.setattr(silence, "UNANSWERED_S", 10 * DEADLINE_S)
     monkeypatch.setattr(topics, "REQUEST_TIMEOUT_S", 3 * silence.TRY_TIMEOUT_S)
     brokers = Brokers(own_broker.bootstrap_servers)
-    async with asyncio.timeout(DEADLINE_S), open_client(brokers, "test") as client:
-        node = client.get_random_node()
-        await client.send(node, MetadataRequest())
+    async with asking(brokers) as (client, node):
         with stopped(own_broker), pytest.raises(kafka_errors.RequestTimedOutError):
             await client.send(node, MetadataRequest())
-        assert not is_silent(brokers, address_of(own_broker))
+        assert not brokers.silences.noted(address_of(own_broker.bootstrap_servers))
 
 
 async def test_a_slow_answer_is_waited_for(
@@ -124,16 +124,15 @@ async def test_one_that_does_not_answer_holds_up_no_connection_to_another(broker
         silent_server() as nobody,
         open_client(Brokers(broker), "test") as client,
     ):
-        host, _, port = nobody.rpartition(":")
         (known,) = client.cluster.brokers()
-        silent = BrokerMetadata("silent", host, int(port), None)
+        silent = BrokerMetadata("silent", *address_of(nobody), None)
         client.cluster._bootstrap_brokers["silent"] = silent
         waiting = asyncio.create_task(client.ready("silent"))
         await asyncio.sleep(0)
         assert await client.ready(known.nodeId)
         assert not waiting.done()
         assert not await waiting
-        assert client._is_silent(host, int(port))
+        assert client.silences.noted(address_of(nobody))
 
 
 @pytest.mark.faults
@@ -141,9 +140,7 @@ async def test_whoever_closes_after_one_that_no_longer_waits_is_not_ended_by_it(
     own_broker: Broker,
 ) -> None:
     brokers = Brokers(own_broker.bootstrap_servers)
-    async with asyncio.timeout(DEADLINE_S), open_client(brokers, "test") as client:
-        node = client.get_random_node()
-        await client.send(node, MetadataRequest())
+    async with asking(brokers) as (client, node):
         with stopped(own_broker):
             # More than the kernel takes: the connection cannot end by itself.
             names = [f"{number:0100}" for number in range(200_000)]
@@ -162,9 +159,8 @@ async def test_whoever_closes_after_one_that_no_longer_waits_is_not_ended_by_it(
 
 async def test_where_nobody_answered_in_time_more_is_given() -> None:
     async with silent_server() as nobody:
-        host, _, port = nobody.rpartition(":")
         brokers = Brokers(nobody)
         with pytest.raises(kafka_errors.KafkaConnectionError):
             async with asyncio.timeout(DEADLINE_S), open_client(brokers, "test"):
                 pass
-        assert brokers.silences.patience_s((host, int(port))) == 2 * silence.TRY_TIMEOUT_S
+        assert brokers.silences.patience_s(address_of(nobody)) == 2 * silence.TRY_TIMEOUT_S
