@@ -54,7 +54,7 @@ class LocalListener:
 
 @dataclass(frozen=True, slots=True)
 class JoinedCluster:
-    """A cluster that is there already. controllers: its voters, `host:port` with commas."""
+    """A cluster that is there already. controllers: `host:port` with commas."""
 
     cluster_id: str
     controllers: str
@@ -66,8 +66,8 @@ class BrokerPlan:
 
     network: only where other machines take part. local: for services of this machine.
     quorum: the cluster that it begins with as node `number`; joined: the one that it joins with
-    that number; None for both when it is alone. machine: what it is called in the cluster.
-    heap_mb: most that Java uses for objects.
+    that number; None for both when it is alone. known: brokers of before, `host:port` with commas.
+    machine: what it is called in the cluster. heap_mb: most that Java uses for objects.
     """
 
     directory: Path
@@ -79,6 +79,7 @@ class BrokerPlan:
     quorum: Quorum | None = None
     local: LocalListener | None = None
     joined: JoinedCluster | None = None
+    known: str = ""
     machine: str = ""
     heap_mb: int = 512
 
@@ -204,14 +205,26 @@ def _listeners(plan: BrokerPlan) -> Iterator[_Listener]:
 
 
 def _controllers(plan: BrokerPlan) -> str:
-    """Return by whom it finds the quorum: its own controller first, others where there are any."""
+    """Return by whom it finds the quorum: its own controller first, others where there are any.
+
+    Kafka asks nobody else while it does not vote, and never learns of more.
+    """
     if plan.quorum is not None:
         return plan.quorum.bootstrap_controllers
-    if plan.joined is not None:
-        return plan.joined.controllers
-    if plan.network is not None:
-        return f"{_bracketed(plan.network.host)}:{plan.network.controller_port}"
-    return f"{HOST}:{plan.controller_port}"
+    if plan.network is None:
+        return f"{HOST}:{plan.controller_port}"
+    own = f"{_bracketed(plan.network.host)}:{plan.network.controller_port}"
+    found = own if plan.joined is None else plan.joined.controllers
+    here = {"", f"{_bracketed(plan.network.host)}:{plan.network.port}"}
+    if plan.local is not None:
+        here.add(f"{HOST}:{plan.local.port}")
+    others = (_beside(address) for address in plan.known.split(",") if address not in here)
+    return ",".join(dict.fromkeys((*found.split(","), *others)))
+
+
+def _beside(broker: str) -> str:
+    host, port = broker.rsplit(":", 1)
+    return f"{host}:{int(port) + 1}"
 
 
 def _tls_settings(plan: BrokerPlan, listener: str) -> dict[str, str]:

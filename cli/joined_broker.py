@@ -7,6 +7,7 @@ from typing import Any
 from cli.broker import prepare
 from cli.broker_settings import BrokerPlan, JoinedCluster, LocalListener, NetworkListener
 from cli.jars import cache_directory, fetch_jars, read_lock
+from cli.known_brokers import with_known
 from cli.supervise import ChildPlan
 from cli.system import broker_child, log_file
 from shared.kafka import Brokers
@@ -43,6 +44,7 @@ def joined_plan(
         number=int(kafka["number"]),
         local=LocalListener(port + 2, tls),
         joined=JoinedCluster(str(kafka["cluster_id"]), str(kafka["controllers"])),
+        known=with_known(home, ""),
         machine=machine,
         heap_mb=HEAP_MB,
     )

@@ -201,8 +201,10 @@ def _prepare(options: Options) -> _Launch:
         port=options.kafka_port or free_port(row=5),
         log=log_file(options.home, "broker"),
     )
-    local = LocalListener(plan.port + LOCAL_ABOVE, tls)
-    plan = with_network(replace(plan, local=local, machine=machine_name()), network, tls)
+    local, known = LocalListener(plan.port + LOCAL_ABOVE, tls), with_known(options.home, "")
+    plan = with_network(
+        replace(plan, local=local, known=known, machine=machine_name()), network, tls
+    )
     class_path = _fetch_jars()
     prepare(plan, class_path)
     servers = with_known(options.home, plan.brokers.servers)

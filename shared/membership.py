@@ -26,8 +26,12 @@ class Member(NamedTuple):
     @property
     def address(self) -> str:
         """For a list of brokers."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return _address(self.host, self.port)
+
+    @property
+    def controller_address(self) -> str:
+        """The same of its controller."""
+        return _address(self.host, self.controller_port)
 
 
 class Controller(NamedTuple):
@@ -67,7 +71,11 @@ class Disk(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """A cluster at a moment. in_sync_min, bytes_kept: by topic; the second of each partition."""
+    """A cluster at a moment. in_sync_min, bytes_kept: by topic; the second of each partition.
+
+    finds: where a broker that does not vote would look for who leads the quorum, `host:port` of
+    controllers by its number; only of those that were asked.
+    """
 
     cluster_id: str
     members: tuple[Member, ...]
@@ -75,6 +83,7 @@ class Facts(NamedTuple):
     copies: tuple[Copies, ...]
     in_sync_min: Mapping[str, int]
     bytes_kept: Mapping[str, int] = {}
+    finds: Mapping[int, frozenset[str]] = {}
 
     @property
     def voters(self) -> tuple[int, ...]:
@@ -89,3 +98,7 @@ class Facts(NamedTuple):
     def addresses(self) -> str:
         """All brokers, as other machines reach them: `host:port` with commas between."""
         return ",".join(each.address for each in self.members)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

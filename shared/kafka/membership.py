@@ -42,6 +42,7 @@ READING_MS: Final = 10_000
 _ELECTION_NOT_NEEDED: Final = 84
 _DUPLICATE_VOTER, _VOTER_NOT_FOUND = 126, 127
 RATE_SETTINGS: Final = ("leader.replication.throttled.rate", "follower.replication.throttled.rate")
+CONTROLLERS: Final = "controller.quorum.bootstrap.servers"
 THROTTLED: Final = (
     "leader.replication.throttled.replicas",
     "follower.replication.throttled.replicas",
@@ -82,14 +83,31 @@ class Membership:
         copies = tuple(await self.copies())
         topics = sorted({each.topic for each in copies})
         settings = await self.topic_settings(topics, [IN_SYNC_MIN, BYTES_KEPT])
+        controllers = tuple(await self._controllers())
         return Facts(
             cluster.cluster_id,
             members,
-            tuple(await self._controllers()),
+            controllers,
             copies,
             {topic: int(found[IN_SYNC_MIN]) for topic, found in settings.items()},
             {topic: int(found[BYTES_KEPT]) for topic, found in settings.items()},
+            # Asked for only while one of two is about to stop voting.
+            await self.finds(members) if sum(each.is_voter for each in controllers) == 2 else {},
         )
+
+    async def finds(self, members: Iterable[Member]) -> dict[int, frozenset[str]]:
+        """Return where those that are alive look for controllers while they do not vote.
+
+        Raises MembershipRefused.
+        """
+        found = {}
+        for number in (each.number for each in members if each.is_alive):
+            asked = [(BROKER, str(number), [CONTROLLERS])]
+            answer = await self._ask(DescribeConfigsRequest(resources=asked), number)
+            ((code, text, _kind, _name, entries),) = answer.resources
+            _raise_for(code, text)
+            found[number] = frozenset(str(entries[0][1]).split(","))
+        return found
 
     async def _controllers(self) -> list[Controller]:
         quorum = await self._ask(QuorumRequest())

@@ -96,6 +96,29 @@ def test_a_pair_of_voters_is_completed_or_undone() -> None:
     assert owed(dead(third, 3), Wish(home=1)) == RemoveVoter(2)
 
 
+def test_the_last_to_vote_is_one_whom_all_others_find() -> None:
+    both, _ = run(cluster(1, 2), Wish(home=1))
+    paired = both._replace(controllers=cluster(1, 2, voters=(1, 2)).controllers)
+    one, two = (each.controller_address for each in paired.members)
+    # The first of all began when there was no other.
+    first = paired._replace(finds={1: frozenset({one}), 2: frozenset({one})})
+    assert owed(first, Wish(home=1)) == owed(first, Wish(home=2)) == RemoveVoter(2)
+    again = paired._replace(finds={1: frozenset({one, two}), 2: frozenset({one})})
+    assert owed(again, Wish(home=2)) == RemoveVoter(1)
+    neither = paired._replace(finds={1: frozenset({one}), 2: frozenset({two})})
+    assert "start steadflow on m1 or m2 again" in str(owed(neither, Wish(home=1)))
+
+
+def test_who_stays_alone_to_vote_is_found_by_all_that_stay() -> None:
+    three = run(cluster(1, 2, 3), Wish(home=1))[0]
+    voting = three._replace(controllers=cluster(1, 2, 3, voters=(2, 3)).controllers)
+    two = voting.members[1].controller_address
+    finds = {1: frozenset({two}), 2: frozenset({two}), 3: frozenset({two})}
+    wish = Wish(home=3, leaving=frozenset({1}))
+    voting = voting._replace(in_sync_min=dict.fromkeys(TOPICS, 1), finds=finds)
+    assert owed(voting, wish) == RemoveVoter(3)
+
+
 def test_no_vote_is_given_before_two_can_have_it() -> None:
     facts, _ = run(cluster(1, 2, 3), Wish(home=1))
     slow = facts._replace(

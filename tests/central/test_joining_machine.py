@@ -126,7 +126,9 @@ def test_a_machine_with_a_broker_is_told_where_it_votes_and_a_collector_is_not(
 
     witness = told.given("third", JoinsAs.WITNESS)
     assert witness["brokers"] == "h1:10,h2:20"
-    assert (witness["kafka"]["cluster_id"], witness["kafka"]["controllers"]) == ("id", "h1:11")
+    assert (witness["kafka"]["cluster_id"], witness["kafka"]["controllers"]) == (
+        "id", "h1:11,h2:21"
+    )  # fmt: skip
     assert witness["kafka"]["number"] == told.given("third", JoinsAs.STANDBY)["kafka"]["number"] > 1
     assert witness["kafka"]["number"] != told.given("other", JoinsAs.WITNESS)["kafka"]["number"]
     assert not {"token", "authority_key"} & witness.keys()

@@ -69,6 +69,22 @@ def test_one_that_joins_has_nothing_in_the_clear_and_nothing_on_loopback_for_oth
     assert plan.servers == "third.example:19094"
 
 
+def test_a_broker_looks_for_the_quorum_where_other_brokers_were_too(tmp_path: Path) -> None:
+    tls = TlsFiles.in_directory(tmp_path)
+    first = BrokerPlan(
+        tmp_path, 0, 0, tmp_path / "log", local=LocalListener(19_096, tls),
+        network=NetworkListener("first", 19_094, tls), known="[::2]:5,127.0.0.1:19096,third:7",
+    )  # fmt: skip
+    third = BrokerPlan(
+        tmp_path, 0, 0, tmp_path / "log", local=LocalListener(9, tls),
+        network=NetworkListener("third", 7, tls), known="first:19094,[::2]:5,third:7",
+        joined=JoinedCluster("id", "first:19095"),
+    )  # fmt: skip
+    name = "controller.quorum.bootstrap.servers"
+    for plan, looks in ((first, "first:19095,[::2]:6,third:8"), (third, "first:19095,[::2]:6")):
+        assert f"{name}={looks}\n" in server_properties(plan, plan.data)
+
+
 def test_no_cluster_id_looks_like_an_option() -> None:
     dashed, plain = uuid.UUID(bytes=b"\xf8" * 16), uuid.UUID(int=1)
     ids = iter([dashed, plain])

@@ -49,3 +49,12 @@ async def test_what_is_kept_and_read_is_set_and_said(
         }
         # The broker is also that of other tests.
         await membership.limit_readers(NO_LIMIT_BYTES_PER_S)
+
+
+async def test_a_broker_tells_where_it_would_look_for_the_quorum(broker: str) -> None:
+    async with open_membership(Brokers(broker)) as membership:
+        facts = await membership.facts()
+        (found,) = (await membership.finds(facts.members)).values()
+
+    (address,) = found
+    assert address.startswith("127.0.0.1:")

@@ -164,8 +164,23 @@ def _pair_of_voters(facts: Facts, staying: Collection[Member], wish: Wish) -> It
             yield Wait("the third to vote reads the cluster's own log before")
             return
     going = [number for number in voters if number in wish.leaving]
-    others = [number for number in voters if number != wish.home]
-    yield RemoveVoter((going or others)[-1])
+    # The primary's machine keeps its vote where all others find it there.
+    may_go = going[-1:] or sorted(voters, key=lambda number: (number == wish.home, -number))
+    for number in may_go:
+        (left,) = set(voters) - {number}
+        if all(_finds(facts, each, left) for each in staying):
+            yield RemoveVoter(number)
+            return
+    voting = " or ".join(each.machine for each in staying if each.number in voters)
+    yield Wait(f"no broker would find the one that still votes: start steadflow on {voting} again")
+
+
+def _finds(facts: Facts, member: Member, voter: int) -> bool:
+    """Whether a broker would find the only one that votes; one that is away, at its next start."""
+    found, there = facts.finds.get(member.number), facts.member(voter)
+    if member.number == voter or not member.is_alive or found is None or there is None:
+        return True
+    return there.controller_address in found
 
 
 def _take_from_leaving(facts: Facts, staying: Collection[Member], wish: Wish) -> Iterator[Step]:

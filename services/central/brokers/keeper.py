@@ -271,12 +271,13 @@ class Keeper:
         facts = self.facts
         if facts is None:
             return None
-        voting = [each for each in facts.members if each.number in facts.voters]
-        controllers = (each._replace(port=each.controller_port).address for each in voting)
+        voters = set(facts.voters)
+        # Whoever votes now need not later, and it would ask nobody else.
+        members = sorted(facts.members, key=lambda each: each.number not in voters)
         return {
             "cluster_id": facts.cluster_id,
             "number": number_of(machine),
-            "controllers": ",".join(controllers),
+            "controllers": ",".join(each.controller_address for each in members),
         }
 
     def sentences(self) -> list[str]:
