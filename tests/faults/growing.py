@@ -13,7 +13,7 @@ from cli.network import machine_name
 from cli.ports import free_port, free_udp_port
 from shared.kafka import Brokers
 from shared.tls import TlsFiles
-from tests.faults.disks import small_disk
+from tests.faults.disks import small_block_disk
 from tests.faults.machines import (
     CENTRALS,
     COLLECTOR,
@@ -24,7 +24,7 @@ from tests.faults.machines import (
     is_whole,
 )
 from tests.faults.places import network_of
-from tests.faults.system import traffic_to
+from tests.faults.system import ROOT, traffic_to
 from tests.waiting import wait_until
 
 DEADLINE_S = 600
@@ -41,14 +41,17 @@ class Invited(NamedTuple):
 
 
 @contextlib.contextmanager
-def first_machine(folder: Path, *, small_disks: bool = False) -> Iterator[Machines]:
+def first_machine(
+    folder: Path, *, small_disks: bool = False, code: Path = ROOT
+) -> Iterator[Machines]:
     """One machine, open to others, and two bare ones; all are ended whatever happened.
 
-    small_disks: brokers and centrals are on disks that can be filled, where that is allowed.
+    small_disks: brokers and centrals are on disks that can be filled and slowed down, where that is
+    allowed. code: the folder whose files run on all three.
     """
     with contextlib.ExitStack() as stack:
         for name in ("one", "two", "three") if small_disks else ():
-            stack.enter_context(small_disk(folder / name, size_mib=DISK_MIB))
+            stack.enter_context(small_block_disk(folder / name, size_mib=DISK_MIB))
         network = stack.enter_context(network_of(4))
         here, there, third, observer = network.places
         home = folder / "one"
@@ -60,8 +63,9 @@ def first_machine(folder: Path, *, small_disks: bool = False) -> Iterator[Machin
             "up", "--no-browser", "--no-traffic", "--udp-port", str(udp),
             "--web-port", str(web), "--kafka-port", str(kafka),
         ]  # fmt: skip
-        first = Machine(machine_name(), here, CENTRALS, {home: up})
-        standby, witness = Machine(STANDBY, there, (STANDBY,)), Machine(WITNESS, third)
+        first = Machine(machine_name(), here, CENTRALS, {home: up}, code)
+        standby = Machine(STANDBY, there, (STANDBY,), code=code)
+        witness = Machine(WITNESS, third, code=code)
         try:
             first.start()
             first.run(

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tests.faults.disks import fill, filled
+from tests.faults.disks import fill, filled, slowed
 from tests.faults.injecting import QUIET_TICKS
 from tests.faults.machines import Machine, Machines, is_whole
 from tests.faults.measured import Injected
@@ -26,7 +26,7 @@ class MachineKind(StrEnum):
 
     Killed by SIGKILL, then started by its own command; frozen by SIGSTOP, then woken; restarted by
     `steadflow down` and its command; cut off, all its connections silent, then back; its disk (of
-    broker and central) filled to the last byte, then freed.
+    broker and central) filled to the last byte, then freed, or slow, then as before.
     """
 
     KILL_PRIMARY = "kill-primary"
@@ -44,6 +44,9 @@ class MachineKind(StrEnum):
     FILL_PRIMARY = "fill-primary"
     FILL_STANDBY = "fill-standby"
     FILL_WITNESS = "fill-witness"
+    SLOW_PRIMARY = "slow-primary"
+    SLOW_STANDBY = "slow-standby"
+    SLOW_WITNESS = "slow-witness"
 
     @property
     def way(self) -> str:
@@ -56,7 +59,10 @@ class MachineKind(StrEnum):
         return self.partition("-")[2]
 
 
-ORDINARY = tuple(kind for kind in MachineKind if kind.way != "fill")
+DISKS = tuple(kind for kind in MachineKind if kind.way in ("fill", "slow"))
+"""What needs disks that this user may mount."""
+
+ORDINARY = tuple(kind for kind in MachineKind if kind not in DISKS)
 """What is injected unless others are named."""
 
 
@@ -139,6 +145,11 @@ class MachineInjector:
                     for disk in machine.small_disks():
                         stack.enter_context(filled(disk))
                     yield
+            case "slow":
+                with ExitStack() as stack:
+                    for disk in machine.small_disks():
+                        stack.enter_context(slowed(disk))
+                    yield
             case "kill":
                 machine.kill()
                 yield
@@ -160,7 +171,7 @@ class MachineInjector:
         A machine that stops cleanly ends one of its centrals after the other, and so may a full
         disk.
         """
-        if kind.role != "primary":
+        if kind.role != "primary" or kind.way == "slow":
             return 0
         return len(machine.centrals) if kind.way in ("restart", "fill") else 1
 

@@ -16,7 +16,7 @@ from services.central.brokers.growth import Wish, owed
 from shared.kafka import Brokers, KafkaAway, MembershipRefused, open_membership
 from shared.membership import Facts
 from tests.faults.places import Network, Place
-from tests.faults.system import SUMS, kill, steadflow
+from tests.faults.system import ROOT, SUMS, kill, steadflow
 
 CENTRALS = ("central-a", "central-b")
 STANDBY, WITNESS, COLLECTOR = "central-c", "witness-1", "collector-2"
@@ -25,17 +25,22 @@ ASK_TIMEOUT_S = 5.0
 
 @dataclass(slots=True)
 class Machine:
-    """A machine. name: as Kafka lists it. commands: what a person runs here again, by home."""
+    """A machine.
+
+    name: as Kafka lists it. commands: what a person runs here again, by home. code: the folder
+    whose files are run.
+    """
 
     name: str
     place: Place
     centrals: tuple[str, ...] = ()
     commands: dict[Path, list[str]] = field(default_factory=dict)
+    code: Path = ROOT
 
     def run(self, *words: str, check: bool = True) -> str:
         """Run one `steadflow` command here; what it printed."""
         with self.place.inside():
-            return steadflow(*words, check=check).stdout
+            return steadflow(*words, check=check, code=self.code).stdout
 
     def start(self) -> None:
         """Run each command; returns when all is ready."""

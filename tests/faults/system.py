@@ -99,13 +99,16 @@ class System:
 
 
 def steadflow(
-    *arguments: str, env: Mapping[str, str] | None = None, check: bool = True
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    check: bool = True,
+    code: Path = ROOT,
 ) -> subprocess.CompletedProcess[str]:
-    """Run one `steadflow` command to its end."""
+    """Run one `steadflow` command to its end. code: the folder whose files are run."""
     done = subprocess.run(
         [*STEADFLOW, *arguments],
-        cwd=ROOT,
-        env=os.environ | dict(env or {}),
+        cwd=code,
+        env=os.environ | {"PYTHONPATH": str(code)} | dict(env or {}),
         capture_output=True,
         text=True,
         timeout=900,

@@ -1,9 +1,6 @@
 """The release of the commit before, replaced by this one service by service, under load."""
 
-import io
 import signal
-import subprocess
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import pytest
 from shared.kafka import Brokers
 from shared.release import RELEASE
 from tests.faults.checker import accepted_claims, problems
+from tests.faults.earlier_release import EARLIER, earlier_release
 from tests.faults.on_its_way import nothing_on_its_way
 from tests.faults.recorder import recording
 from tests.faults.stand import REGISTRY, Stand, stand
@@ -25,21 +23,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]
 A, B, COLLECTOR = "central-a", "central-b", "collector-1"
 DEADLINE_S = 120
 ASKED_FOR = {"start", "switchover", "handover was not answered"}
-OLD_RELEASE = "0.0.1"
-"""What the commit before is made to call itself, to see which of the two runs."""
-
-
-def release_before(folder: Path) -> Path:
-    """Return a folder with all files of the commit before HEAD."""
-    packed = subprocess.run(
-        ["git", "archive", "--format=tar", "HEAD^"], cwd=ROOT, capture_output=True, check=False
-    )
-    if packed.returncode:
-        pytest.skip(f"no commit before this one: {packed.stderr.decode().strip()}")
-    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
-        archive.extractall(folder, filter="data")
-    (folder / "shared" / "release.py").write_text(f'RELEASE = "{OLD_RELEASE}"\n')
-    return folder
 
 
 def release_of(made: Stand, central: str) -> str | None:
@@ -63,7 +46,7 @@ def start(made: Stand, name: str) -> None:
         wait_until(lambda: made.get(name, "/health/ready") is not None, "it receives", DEADLINE_S)
     else:
         made.start_central(name, priority=100 if name == A else 110)
-        release = RELEASE if made.code == ROOT else OLD_RELEASE
+        release = RELEASE if made.code == ROOT else EARLIER
         wait_until(lambda: release_of(made, name) == release, f"{name}: {release}", DEADLINE_S)
 
 
@@ -89,7 +72,7 @@ def totals(made: Stand, central: str) -> dict[str, Any]:
 
 def test_each_service_in_turn_gets_the_next_release(tmp_path: Path) -> None:
     with stand(tmp_path) as made:
-        made.code = release_before(tmp_path / "before")
+        made.code = earlier_release(tmp_path / "before")
         for name in (REGISTRY, COLLECTOR, A, B):
             start(made, name)
         with (

@@ -15,7 +15,7 @@ import pytest
 from tests.faults.checker import accepted_claims, problems, took_s
 from tests.faults.drawn import draw, kinds_of
 from tests.faults.growing import collecting, first_machine, grow
-from tests.faults.machine_faults import ORDINARY, MachineInjector, MachineKind
+from tests.faults.machine_faults import DISKS, ORDINARY, MachineInjector, MachineKind
 from tests.faults.machines import Machines
 from tests.faults.measured import Injected, table, without_reason
 from tests.faults.recorder import Recorder, recording_from
@@ -28,7 +28,6 @@ RUNS = int(os.environ.get("STEADFLOW_MACHINES_RUNS", "1"))
 KINDS = kinds_of(
     (os.environ.get("STEADFLOW_MACHINES_KINDS") or ",".join(ORDINARY)).split(","), MachineKind
 )
-FILLED = {MachineKind.FILL_PRIMARY, MachineKind.FILL_STANDBY, MachineKind.FILL_WITNESS}
 HELD_S = (4.0, 8.0)
 """More than the lease, and than Kafka waits for a broker; sockets hold what is sent meanwhile."""
 DEADLINE_S = 300
@@ -42,7 +41,7 @@ def test_any_one_of_three_machines_may_fail_and_every_flow_is_counted_once(tmp_p
     seed = int(os.environ.get("STEADFLOW_MACHINES_SEED", secrets.randbits(32)))
     print(f"\nmachines: {RUNS} of {len(KINDS)} kinds, STEADFLOW_MACHINES_SEED={seed}")
     with (
-        first_machine(tmp_path, small_disks=bool(FILLED & set(KINDS))) as machines,
+        first_machine(tmp_path, small_disks=any(kind in DISKS for kind in KINDS)) as machines,
         recording_from(machines.observer, machines.brokers) as recorder,
         collecting(machines, tmp_path) as sending,
     ):
@@ -65,7 +64,7 @@ def inject_all(injector: MachineInjector, rng: random.Random) -> Iterator[Inject
         kind
         for kind in KINDS
         if (machines.network.can_cut or kind.way != "cut")
-        and (all(machine.small_disks() for machine in machines) or kind.way != "fill")
+        and (all(machine.small_disks() for machine in machines) or kind not in DISKS)
     )
     drawn = draw(RUNS, rng, kinds)
     if set(kinds) > set(drawn) and MachineKind.KILL_PRIMARY in kinds:
