@@ -9,7 +9,7 @@ export STEADFLOW_SHARED ?= $(abspath ../shared)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test java-cache check format-check lint types imports wheel locks fmt lock kill faults machines growth sim bench soak join docs screenshots clean \
+.PHONY: help setup demo test java-cache check format-check lint types imports wheel locks fmt lock kill faults machines growth upgrade sim bench soak join docs screenshots clean \
   compose-test test-tools python-version
 
 help: ## print this help
@@ -109,6 +109,10 @@ growth: setup ## grow to three machines and shrink again RUNS=50 times, each ste
 	@STEADFLOW_GROWTH_RUNS=$(RUNS) $(if $(SEED),STEADFLOW_GROWTH_SEED=$(SEED)) \
 	  JDK_JAVA_OPTIONS="$$($(BIN)/python -m tests.java_cache)" \
 	  $(BIN)/pytest -s --show-capture=no tests/faults/killed_growth.py
+
+upgrade: setup ## grow to three machines of an earlier release (FROM=HEAD^), then upgrade each in turn under load
+	@STEADFLOW_UPGRADE_FROM=$(FROM) JDK_JAVA_OPTIONS="$$($(BIN)/python -m tests.java_cache)" \
+	  $(BIN)/pytest -s --show-capture=no tests/faults/upgraded_machines.py
 
 SEEDS ?= 10000
 sim: setup ## simulate SEEDS=10000 schedules of faults on all cores; prints seeds of violations (SEED= to begin with)

@@ -17,10 +17,12 @@ from shared.kafka import Brokers, KafkaAway, MembershipRefused, open_membership
 from shared.membership import Facts
 from tests.faults.places import Network, Place
 from tests.faults.system import ROOT, SUMS, kill, steadflow
+from tests.waiting import wait_until
 
 CENTRALS = ("central-a", "central-b")
 STANDBY, WITNESS, COLLECTOR = "central-c", "witness-1", "collector-2"
 ASK_TIMEOUT_S = 5.0
+DEADLINE_S = 300
 
 
 @dataclass(slots=True)
@@ -158,6 +160,19 @@ class Machines:
                 return asyncio.run(look())
             except (KafkaAway, MembershipRefused):
                 return None
+
+
+def wait_counted(machines: Machines, sent: dict[str, int]) -> None:
+    """Return once every central counts `sent`, no less and no more."""
+
+    def counted() -> bool:
+        totals = list(machines.totals().values())
+        return len(totals) == 3 and all(each == sent for each in totals)
+
+    try:
+        wait_until(counted, "all three centrals count what was sent", DEADLINE_S, 0.5)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {machines.totals()}, sent {sent}") from error
 
 
 def is_whole(facts: Facts | None, primary: str) -> bool:

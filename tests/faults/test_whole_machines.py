@@ -16,12 +16,11 @@ from tests.faults.checker import accepted_claims, problems, took_s
 from tests.faults.drawn import draw, kinds_of
 from tests.faults.growing import collecting, first_machine, grow
 from tests.faults.machine_faults import DISKS, ORDINARY, MachineInjector, MachineKind
-from tests.faults.machines import Machines
+from tests.faults.machines import wait_counted
 from tests.faults.measured import Injected, table, without_reason
 from tests.faults.recorder import Recorder, recording_from
 from tests.faults.system import stop_sending
 from tests.faults.watch import Watch
-from tests.waiting import wait_until
 
 TABLE = os.environ.get("STEADFLOW_MACHINES_TABLE")
 RUNS = int(os.environ.get("STEADFLOW_MACHINES_RUNS", "1"))
@@ -30,7 +29,6 @@ KINDS = kinds_of(
 )
 HELD_S = (4.0, 8.0)
 """More than the lease, and than Kafka waits for a broker; sockets hold what is sent meanwhile."""
-DEADLINE_S = 300
 
 
 @pytest.mark.kafka
@@ -78,19 +76,6 @@ def inject_all(injector: MachineInjector, rng: random.Random) -> Iterator[Inject
         whole_s = time.monotonic() - began_s
         print(f"  fault {number}/{len(drawn)}: {kind}{seen}; whole in {whole_s:.0f} s", flush=True)
         yield fault
-
-
-def wait_counted(machines: Machines, sent: dict[str, int]) -> None:
-    """Return once every central counts `sent`, no less and no more."""
-
-    def counted() -> bool:
-        totals = list(machines.totals().values())
-        return len(totals) == 3 and all(each == sent for each in totals)
-
-    try:
-        wait_until(counted, "all three centrals count what was sent", DEADLINE_S, 0.5)
-    except AssertionError as error:
-        raise AssertionError(f"{error}: {machines.totals()}, sent {sent}") from error
 
 
 def read_run(recorder: Recorder, watch: Watch, faults: list[Injected]) -> list[str]:
