@@ -82,7 +82,7 @@ from shared.health_metrics import HealthCollector
 from shared.http import http_server, listen
 from shared.http_metrics import HttpMetrics
 from shared.kafka import Brokers, configured_brokers, end_offsets
-from shared.kafka.repeated import calm
+from shared.logs import log_lines
 from shared.machine import Machine
 from shared.settings_events import RetentionSet
 from shared.snapshot_folder import is_complete
@@ -651,8 +651,7 @@ async def serve(config: CentralConfig) -> None:
 
 def run(config: CentralConfig) -> int:
     """Run a central; the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    calm()
+    log_lines()
     allow_open_files()
     asyncio.run(serve(config))
     return 0

@@ -42,7 +42,7 @@ from shared.health_metrics import HealthCollector
 from shared.http import http_server, listen
 from shared.http_metrics import HttpMetrics, http_histogram
 from shared.kafka import configured_brokers
-from shared.kafka.repeated import calm
+from shared.logs import log_lines
 from shared.token import configured_token
 from shared.topics import HA_ROLES
 
@@ -190,8 +190,7 @@ def _version() -> str:
 
 def run(config: IngestConfig) -> int:
     """Run a collector; the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    calm()
+    log_lines()
     asyncio.run(serve(config))
     return 0
 

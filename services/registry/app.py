@@ -23,7 +23,7 @@ from shared.health_metrics import HealthCollector
 from shared.http import http_server, listen
 from shared.http_metrics import HttpMetrics
 from shared.kafka import configured_brokers
-from shared.kafka.repeated import calm
+from shared.logs import log_lines
 from shared.tasks import end_task
 from shared.token import configured_token
 from shared.topics import AUDIT, HA_HISTORY, HA_LOG, HA_ROLES, Topic
@@ -127,8 +127,7 @@ async def serve(config: RegistryConfig) -> None:
 
 def run(config: RegistryConfig) -> int:
     """Run a registry; the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    calm()
+    log_lines()
     asyncio.run(serve(config))
     return 0
 

@@ -38,7 +38,7 @@ from shared.health import Health, health_router
 from shared.health_metrics import HealthCollector
 from shared.http import http_server, listen
 from shared.http_metrics import HttpMetrics
-from shared.kafka.repeated import calm
+from shared.logs import log_lines
 from shared.register import parse_primary
 from shared.tasks import end_task
 from shared.tls import TlsFiles
@@ -240,8 +240,7 @@ async def serve(config: StandbyConfig) -> None:
 
 def run(config: StandbyConfig) -> int:
     """Run an agent; the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    calm()
+    log_lines()
     # It tells of each request, and a snapshot has thousands of files.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     asyncio.run(serve(config))

@@ -19,7 +19,7 @@ from services.ingest.publish.publishing import Clocks, Publishing
 from services.ingest.spool.writer import DECODER_LOCK, SpoolHeld, hold
 from shared.config import EXIT_CONFIG, ConfigError, load
 from shared.kafka import configured_brokers
-from shared.kafka.repeated import calm
+from shared.logs import log_lines
 from shared.parent import die_with_parent
 
 log = logging.getLogger(__name__)
@@ -78,8 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         die_with_parent(options.parent)
     keep_freed_memory()
     look_for_cycles_seldom()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    calm()
+    log_lines()
     # aiokafka logs an outage line by line; the decoder says it once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:

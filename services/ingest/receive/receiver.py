@@ -20,6 +20,7 @@ from services.ingest.receive.reuseport import receive_buffer
 from services.ingest.spool.recovery import Checkpoint, Recovered, end_last_stream
 from services.ingest.spool.writer import SpoolFull, SpoolHeld
 from shared.config import EXIT_CONFIG, ConfigError, load
+from shared.logs import log_lines
 from shared.parent import die_with_parent
 from shared.topics import FLOWS
 
@@ -110,7 +111,7 @@ def main(
     options = parser.parse_args(arguments)
     if options.parent is not None:
         die_with_parent(options.parent)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_lines()
     try:
         config = load(IngestConfig, file=options.config)
         with socket.socket(fileno=options.socket) as sock:

@@ -1,4 +1,4 @@
-"""What aiokafka says again and again while a broker is away, ten times a second for each client."""
+"""How every process logs, and that a broker which is away is not said ten times a second."""
 
 import logging
 from typing import Final
@@ -11,7 +11,8 @@ SOURCES: Final = (
     "aiokafka.producer.sender",
     "shared.kafka.silence",
 )
-"""Loggers that speak so."""
+"""Loggers that say the same for each client again and again while a broker is away."""
+_LINE: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 class OnceInAWhile(logging.Filter):
@@ -34,8 +35,9 @@ class OnceInAWhile(logging.Filter):
         return True
 
 
-def calm() -> None:
-    """Have each of the sources speak so."""
+def log_lines() -> None:
+    """Log to the standard error from INFO on; the sources say the same once in a while."""
+    logging.basicConfig(level=logging.INFO, format=_LINE)
     for name in SOURCES:
         source = logging.getLogger(name)
         if not any(isinstance(each, OnceInAWhile) for each in source.filters):

@@ -2,7 +2,7 @@
 
 import logging
 
-from shared.kafka.repeated import EVERY_S, KEPT, SOURCES, OnceInAWhile, calm
+from shared.logs import EVERY_S, KEPT, SOURCES, OnceInAWhile, log_lines
 
 
 def said(sentence: str, at_s: float) -> logging.LogRecord:
@@ -36,7 +36,7 @@ def test_what_is_kept_is_bounded() -> None:
 
 def test_each_source_gets_one() -> None:
     for _ in range(2):
-        calm()
+        log_lines()
     for name in SOURCES:
         filters = logging.getLogger(name).filters
         assert [type(each) for each in filters].count(OnceInAWhile) == 1
