@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -19,6 +18,7 @@ from cli.status import gather
 from shared.plain_http import PLAIN_HTTP
 from shared.token import read_token
 from tests.faults.system import ROOT, STEADFLOW, System, running, traffic
+from tests.stopping import frozen
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -331,15 +331,12 @@ def test_a_collector_joins_and_all_count_what_it_receives(
 
     # Without a token, and while Kafka stands still, it goes on: what comes waits in its spool.
     (broker,) = site.system.processes()["broker"]
-    os.kill(broker, signal.SIGSTOP)
-    try:
+    with frozen([broker]):
         again = line.partition(" --token")[0]
         site.system.run(*collector.words(again), "--detach")
         (told,) = gather(collector.home)["collectors"]
         assert (told["ready"], told["primary"]["node"]) == (False, NAME)
         meanwhile = collector.send()
-    finally:
-        os.kill(broker, signal.SIGCONT)
     wanted = {name: before[name] + sent[name] + meanwhile[name] for name in SUMS}
     wait_until(
         lambda: all(each == wanted for each in site.totals(urls.values())),

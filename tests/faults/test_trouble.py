@@ -31,6 +31,7 @@ from shared.topics import FLOWS
 from tests.faults.audit import difference, markers, spool_rows, store_rows
 from tests.faults.disks import fill, filled, small_disk
 from tests.faults.system import System, kill, running, traffic
+from tests.stopping import frozen
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]
@@ -230,17 +231,14 @@ def test_a_full_disk_under_a_store_is_waited_out(trouble: Trouble) -> None:
 def test_a_broker_frozen_for_a_minute_costs_nothing(trouble: Trouble) -> None:
     with trouble.load():
         broker = trouble.system.processes()["broker"][0]
-        kill(broker, signal.SIGSTOP)
         thaw_at_s = time.monotonic() + FROZEN_S
-        try:
+        with frozen([broker]):
             wait_until(lambda: trouble.worker()["unread_datagrams"] > 100, "the spool grows")
             while time.monotonic() < thaw_at_s:
                 # Reports do not need Kafka.
                 assert all(trouble.totals(central) is not None for central in CENTRALS)
                 time.sleep(1)
             assert live_states(trouble) == {"away"}
-        finally:
-            kill(broker, signal.SIGCONT)
         assert trouble.system.processes()["broker"] == [broker]
         wait_until(lambda: live_states(trouble) == {"live"}, "live rates go on", DEADLINE_S)
     trouble.settle()

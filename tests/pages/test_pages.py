@@ -6,7 +6,6 @@ its test (tests/pages/test_browser.py shows that it would).
 
 import os
 import re
-import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +22,7 @@ from shared.token import read_token
 from tests.pages.browser import NARROW, WIDE, until
 from tests.pages.direct_sql import Rows, ask_store, copy_store
 from tests.pages.site import JUNK_FROM, STILL, Site, exact, headline, settled, site_running, table
+from tests.stopping import frozen
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow]
@@ -592,11 +592,8 @@ def test_a_page_of_a_central_that_died_goes_on_from_the_other(site: Site) -> Non
     try:
         page.goto(f"{site.urls['central-a']}/exporters/{EXPORTER}?metric=packets&{STILL}")
         page.locator(".sf-strip li").first.wait_for()
-        os.kill(pid, signal.SIGSTOP)
-        try:
+        with frozen([pid]):
             page.wait_for_url(f"{site.urls['central-b']}/**", timeout=120_000)
-        finally:
-            os.kill(pid, signal.SIGCONT)
         assert urlsplit(page.url).path == f"/exporters/{EXPORTER}"
         assert query(page) == {"metric": ["packets"], "refresh": ["0"]}
     finally:
