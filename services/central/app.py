@@ -6,7 +6,7 @@ import logging
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from services.central import too_old
+from services.central.answers import Json
 from services.central.api import Sources, report_router, state_router
 from services.central.applier import Applier
 from services.central.body_limit import BodyLimit
@@ -39,7 +40,7 @@ from services.central.join.machine import brokers_for_others, https_url, joining
 from services.central.join.machines import Machines
 from services.central.join.machines_api import Cluster, machines_router
 from services.central.join.network_api import network_router
-from services.central.join.node_api import facts, node_router
+from services.central.join.node_api import facts_of, node_router
 from services.central.join.opening import opening_of
 from services.central.live.api import Subscribers, live_router
 from services.central.live.live_view import LiveView
@@ -83,7 +84,6 @@ from shared.http import http_server, listen
 from shared.http_metrics import HttpMetrics
 from shared.kafka import Brokers, configured_brokers, end_offsets
 from shared.logs import log_lines
-from shared.machine import Machine
 from shared.settings_events import RetentionSet
 from shared.snapshot_folder import is_complete
 from shared.tasks import end_task
@@ -209,10 +209,9 @@ def open_central(
     applier = Applier(store, hints, metrics=metrics, health=health, before_step=before_step)
     applier.load()
     _watch(metrics, config, health, applier)
-    defaults = RetentionSet(config.raw_days, config.minute_days, config.hour_days)
 
     def retention() -> RetentionSet:
-        return tables.retention() or defaults
+        return tables.retention() or configured_retention(config)
 
     def known_retention() -> RetentionSet | None:
         # Until the settings are read a longer retention may be missing: then nothing is dropped.
@@ -480,7 +479,7 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
             authorized=may_change,
         )
     )
-    app.include_router(node_router(central.store, _machine(central), authorized=may_change))
+    app.include_router(node_router(_facts(central), authorized=may_change))
     if central.joining is not None:
         app.include_router(
             invites_router(
@@ -562,8 +561,13 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
     return app
 
 
-def _machine(central: Central) -> Callable[[], Machine]:
-    return lambda: this_machine(central.config.data_dir, now_ms=now_ms())
+def _facts(central: Central) -> Callable[[], Awaitable[Json]]:
+    return lambda: facts_of(
+        central.store,
+        lambda: this_machine(central.config.data_dir, now_ms=now_ms()),
+        central.settings_tables.retention,
+        configured_retention(central.config),
+    )
 
 
 def _cluster(central: Central) -> Cluster:
@@ -577,7 +581,7 @@ def _cluster(central: Central) -> Cluster:
     return Cluster(
         invites=central.settings_tables.invites,
         leaving=central.leaving,
-        node=lambda: facts(central.store, _machine(central)),
+        node=_facts(central),
         brokers=lambda: brokers_for_others(central.config),
         tick_age_ms=tick_age_ms,
         now_ms=now_ms,
@@ -660,6 +664,11 @@ def run(config: CentralConfig) -> int:
 def check(config: CentralConfig) -> None:
     """Open everything and close it again. Raises ConfigError."""
     open_central(config).close()
+
+
+def configured_retention(config: CentralConfig) -> RetentionSet:
+    """Return what holds while the setting is not set."""
+    return RetentionSet(config.raw_days, config.minute_days, config.hour_days)
 
 
 def _embedded(config: CentralConfig) -> Origin | None:

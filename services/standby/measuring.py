@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import yaml
+
 from shared.kafka import (
     Brokers,
     KafkaAway,
@@ -100,17 +102,37 @@ async def kafka_keeps_s(brokers: Brokers) -> float | None:
 
 async def inserts_per_s(folder: Path) -> float | None:
     """Measure a store in `folder`, in a process of its own; None when it cannot be done."""
+    try:
+        return float(
+            json.loads(await _printed("services.central.measure", folder))["inserts_per_s"]
+        )
+    except (TimeoutError, ValueError, KeyError, TypeError):
+        return None
+
+
+async def kept_days() -> tuple[int, ...] | None:
+    """Return for how many days a central here would keep raw rows, minutes and hours.
+
+    As its own environment says; None when it does not start with that.
+    """
+    try:
+        found = yaml.safe_load(await _printed("services.central", "--dump"))
+        return tuple(int(found[f"{level}_days"]) for level in ("raw", "minute", "hour"))
+    except (TimeoutError, yaml.YAMLError, ValueError, KeyError, TypeError):
+        return None
+
+
+async def _printed(module: str, *arguments: str | Path) -> bytes:
+    """Run a module to its end. Raises TimeoutError."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", "services.central.measure", str(folder),
+        sys.executable, "-P", "-m", module, *map(str, arguments),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
         async with asyncio.timeout(MEASURE_TIMEOUT_S):
             output, _ = await process.communicate()
-        return float(json.loads(output)["inserts_per_s"])
-    except (TimeoutError, ValueError, KeyError, TypeError):
-        return None
+        return output
     finally:
         if process.returncode is None:
             process.kill()

@@ -25,7 +25,6 @@ from services.standby.primary_client import PrimaryAway
 from services.standby.steps import StepRefused, Steps
 from shared.config import ConfigError, load
 from shared.invite_token import InviteToken, InviteTokenError, parse_token
-from shared.machine import Machine
 from shared.problem_detail import detail_of
 from shared.register import Address, parse_primary
 from shared.this_machine import this_machine
@@ -66,11 +65,7 @@ async def _preview(config: StandbyConfig, primary: Address, token: InviteToken) 
     brokers = str(content["brokers"])
     places = [(primary.host, primary.port), *(measuring.host_ports(brokers) if brokers else [])]
     reached = [await measuring.reach(host, port) for host, port in places]
-    said = Primary(
-        machine=Machine.from_json(content["machine"]),
-        store_bytes=int(content["store_bytes"]),
-        flows_per_s=float(content["flows_per_s"]),
-    )
+    said = Primary.from_json(content)
     offset_ms = (sent_ms + got_ms) / 2 - said.machine.now_ms
     age_ms = content["tick_age_ms"]
     place = _existing(config.home)
@@ -85,6 +80,7 @@ async def _preview(config: StandbyConfig, primary: Address, token: InviteToken) 
         inserts_per_s=await _inserts_per_s(place),
         unreachable=[each.problem for each in reached if each.problem],
         unreachable_back=[str(problem) for problem in content["problems"]],
+        kept_days=await measuring.kept_days(),
     )
     here = this_machine(place, now_ms=_now_ms())
     return [

@@ -1,8 +1,9 @@
 """The checks before a machine becomes a standby: each line green, amber or red; pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Self
 
 from shared.machine import Machine
 
@@ -36,11 +37,29 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Primary:
-    """What the primary says of itself. flows_per_s: the most of a minute, lately."""
+    """What the primary says of itself.
+
+    flows_per_s: the most of a minute, lately. kept_days: of raw rows, minutes and hours; None from
+    a release that did not say. is_kept_by_setting: they hold for every central.
+    """
 
     machine: Machine
     store_bytes: int
     flows_per_s: float
+    kept_days: tuple[int, ...] | None = None
+    is_kept_by_setting: bool = False
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:  # Any: JSON.
+        """Return it from an answer. Raises KeyError, TypeError or ValueError."""
+        days = content.get("kept_days")
+        return cls(
+            machine=Machine.from_json(content["machine"]),
+            store_bytes=int(content["store_bytes"]),
+            flows_per_s=float(content["flows_per_s"]),
+            kept_days=None if days is None else tuple(map(int, days)),
+            is_kept_by_setting=bool(content.get("is_kept_by_setting")),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +69,8 @@ class Measured:
     clock_offset_ms: this clock against the primary's, kafka_offset_ms: against Kafka's append
     time; None where it could not be asked. round_trip_ms: of one request to Kafka.
     inserts_per_s: flow records into a store here. unreachable: sentences on what cannot be reached
-    from here, unreachable_back: from the primary.
+    from here, unreachable_back: from the primary. kept_days: as `Primary` has them, if a central
+    here were asked; None where that is not known.
     """
 
     clock_offset_ms: float | None
@@ -59,6 +79,7 @@ class Measured:
     inserts_per_s: float | None
     unreachable: Sequence[str] = ()
     unreachable_back: Sequence[str] = ()
+    kept_days: tuple[int, ...] | None = None
 
 
 def preflight(here: Machine, primary: Primary, measured: Measured) -> list[Line]:
@@ -76,6 +97,7 @@ def preflight(here: Machine, primary: Primary, measured: Measured) -> list[Line]
         _reach("reach from the primary", measured.unreachable_back),
         _round_trip(measured.round_trip_ms),
         _inserts(measured.inserts_per_s, primary.flows_per_s),
+        _configuration(measured.kept_days, primary),
     ]
 
 
@@ -190,6 +212,31 @@ def _inserts(inserts_per_s: float | None, flows_per_s: float) -> Line:
         remedy = "it would catch up slowly: a faster disk or processor"
         return Line(check, Light.AMBER, found, remedy)
     return Line(check, Light.RED, found, "it would never catch up: a faster disk or processor")
+
+
+def _configuration(here: tuple[int, ...] | None, primary: Primary) -> Line:
+    """Judge what would be kept here: all else that counts is settings, which every central has."""
+    check, there = "configuration", primary.kept_days
+    if there is not None and primary.is_kept_by_setting:
+        return Line(check, Light.GREEN, f"rows are kept for {_days(there)} by the setting")
+    if there is None or here is None:
+        whose = "there" if there is None else "here"
+        found = f"for how long rows are kept {whose} is not known"
+        return Line(check, Light.AMBER, found, "set the retention on the Administration page")
+    if here == there:
+        return Line(check, Light.GREEN, f"rows are kept for {_days(there)}")
+    return Line(
+        check,
+        Light.RED,
+        f"rows would be kept for {_days(here)} here, for {_days(there)} on the primary",
+        "set the retention on the Administration page, which holds for all, or the same "
+        "STEADFLOW_CENTRAL_RAW_DAYS, _MINUTE_DAYS and _HOUR_DAYS here",
+    )
+
+
+def _days(days: tuple[int, ...]) -> str:
+    raw, minutes, hours = days
+    return f"{raw} (raw), {minutes} (minutes) and {hours} (hours) days"
 
 
 def _gb(count: int) -> str:

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import httpx
 
 from services.standby.preflight import Primary
-from shared.machine import Machine
 from shared.problem_detail import detail_of
 from shared.register import Address
 from shared.tls import TlsFiles, https_client_context
@@ -53,15 +52,10 @@ class PrimaryClient:
         content = self.ask("GET", "/api/v1/node")
         got_ms = time.time_ns() / 1e6
         try:
-            machine = Machine.from_json(content["machine"])
-            primary = Primary(
-                machine=machine,
-                store_bytes=int(content["store_bytes"]),
-                flows_per_s=float(content["flows_per_s"]),
-            )
+            primary = Primary.from_json(content)
         except (KeyError, TypeError, ValueError) as error:
             raise PrimaryAway(f"the primary's answer is not whole: {error}") from error
-        return Said(primary, (sent_ms + got_ms) / 2 - machine.now_ms)
+        return Said(primary, (sent_ms + got_ms) / 2 - primary.machine.now_ms)
 
     def reaches(self, ports: list[int]) -> list[str]:
         """Return what of our ports the primary cannot reach, in sentences."""

@@ -208,6 +208,7 @@ class Steps:
             inserts_per_s=await measuring.inserts_per_s(config.data_dir / "tmp"),
             unreachable=[each.problem for each in reached if each.problem],
             unreachable_back=unreachable_back,
+            kept_days=await measuring.kept_days(),
         )
         copy_line = line_of(
             said.primary.store_bytes, config.copy_bytes_per_s, kafka_s=self._kafka_s

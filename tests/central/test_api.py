@@ -279,6 +279,7 @@ async def test_who_joins_is_told_what_this_machine_is_and_whether_it_is_reached(
     facts = (await client.get("/api/v1/node", headers=authorized())).json()
     assert Machine.from_json(facts["machine"]).cores >= 1
     assert facts["store_bytes"] > 0
+    assert (facts["kept_days"], facts["is_kept_by_setting"]) == ([7, 30, 730], False)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         open_port = listener.getsockname()[1]

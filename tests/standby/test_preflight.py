@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from services.standby.measuring import kept_days
 from services.standby.preflight import Light, Measured, Primary, preflight, stops
 from shared.machine import Machine
 from shared.this_machine import this_machine
@@ -19,9 +20,14 @@ HERE = Machine(
     utc_offset_s=3600,
     now_ms=0,
 )
-PRIMARY = Primary(machine=HERE, store_bytes=20 * 10**9, flows_per_s=1_000)
+DAYS = (7, 30, 730)
+PRIMARY = Primary(machine=HERE, store_bytes=20 * 10**9, flows_per_s=1_000, kept_days=DAYS)
 MEASURED = Measured(
-    clock_offset_ms=-20, kafka_offset_ms=400, round_trip_ms=3, inserts_per_s=200_000
+    clock_offset_ms=-20,
+    kafka_offset_ms=400,
+    round_trip_ms=3,
+    inserts_per_s=200_000,
+    kept_days=DAYS,
 )
 
 
@@ -29,7 +35,7 @@ def test_two_machines_alike_are_green_in_every_line() -> None:
     lines = preflight(HERE, PRIMARY, MEASURED)
 
     assert {line.light for line in lines} == {Light.GREEN}
-    assert len({line.check for line in lines}) == len(lines) == 12
+    assert len({line.check for line in lines}) == len(lines) == 13
     assert not any(line.remedy for line in lines)
     assert stops(lines) == []
 
@@ -58,6 +64,8 @@ MEASUREMENTS: list[tuple[str, dict[str, Any], Light]] = [
     ("insert speed", {"inserts_per_s": 2_000.0}, Light.AMBER),
     ("insert speed", {"inserts_per_s": 900.0}, Light.RED),
     ("insert speed", {"inserts_per_s": None}, Light.RED),
+    ("configuration", {"kept_days": (30, 30, 730)}, Light.RED),
+    ("configuration", {"kept_days": None}, Light.AMBER),
 ]
 
 
@@ -73,6 +81,32 @@ def test_what_was_measured_is_judged_in_its_line(
     check: str, change: dict[str, Any], light: Light
 ) -> None:
     only_line_is(check, light, preflight(HERE, PRIMARY, replace(MEASURED, **change)))
+
+
+def test_what_the_setting_says_holds_whatever_is_configured_here() -> None:
+    by_setting = replace(PRIMARY, kept_days=(30, 30, 730), is_kept_by_setting=True)
+    assert stops(preflight(HERE, by_setting, MEASURED)) == []
+    by_configuration = replace(by_setting, is_kept_by_setting=False)
+    assert [line.check for line in stops(preflight(HERE, by_configuration, MEASURED))] == [
+        "configuration"
+    ]
+
+
+def test_a_primary_of_an_earlier_release_does_not_say_what_it_keeps() -> None:
+    answer = {"machine": HERE.to_json(), "store_bytes": 5, "flows_per_s": 1.5}
+    earlier = Primary.from_json(answer)
+    only_line_is("configuration", Light.AMBER, preflight(HERE, earlier, MEASURED))
+    now = Primary.from_json({**answer, "kept_days": [7, 30, 730], "is_kept_by_setting": True})
+    assert (now.kept_days, now.is_kept_by_setting) == (DAYS, True)
+
+
+async def test_what_a_central_here_would_keep_is_what_its_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STEADFLOW_CENTRAL_RAW_DAYS", "12")
+    assert await kept_days() == (12, 30, 730)
+    monkeypatch.setenv("STEADFLOW_CENTRAL_RAW_DAYS", "never")
+    assert await kept_days() is None
 
 
 def only_line_is(check: str, light: Light, lines: list[Any]) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.central.answers import Json
 from shared.machine import Machine
+from shared.settings_events import RetentionSet
 
 REACH_TIMEOUT_S: Final = 5.0
 PORTS_MAX: Final = 8
@@ -43,13 +44,13 @@ class Ports(BaseModel):
     ports: list[Port] = Field(max_length=PORTS_MAX)
 
 
-def node_router(store: Answers, machine: Callable[[], Machine], *, authorized: Check) -> APIRouter:
-    """Return the routes. machine: what this one is; blocking."""
+def node_router(facts: Callable[[], Awaitable[Json]], *, authorized: Check) -> APIRouter:
+    """Return the routes. facts: about this machine."""
     router = APIRouter(prefix="/api/v1", tags=["join"], dependencies=[Depends(authorized)])
 
     @router.get("/node", summary="This machine, how much it holds, how much arrives")
     async def node() -> Json:
-        return await facts(store, machine)
+        return await facts()
 
     @router.post("/node/reach", summary="Whether this machine reaches the one that asks")
     async def reach(body: Ports, request: Request) -> Json:
@@ -59,13 +60,28 @@ def node_router(store: Answers, machine: Callable[[], Machine], *, authorized: C
     return router
 
 
-async def facts(store: Answers, machine: Callable[[], Machine]) -> Json:
-    """Return what this machine is, how much it holds, and how much arrives."""
+async def facts_of(
+    store: Answers,
+    machine: Callable[[], Machine],
+    retention: Callable[[], RetentionSet | None],
+    configured: RetentionSet,
+) -> Json:
+    """Return what this machine is, how much it holds, for how long, and how much arrives.
+
+    machine: blocking. retention: the setting, None while nobody set it.
+    """
     here = await asyncio.to_thread(machine)
     since_s = here.now_ms // 1000 - HOUR_S
     held = await asyncio.to_thread(_number, store, _STORE_BYTES, {})
     busiest = await asyncio.to_thread(_number, store, _BUSIEST_MINUTE, {"since": since_s})
-    return {"machine": here.to_json(), "store_bytes": held, "flows_per_s": busiest / 60}
+    days = (setting := retention()) or configured
+    return {
+        "machine": here.to_json(),
+        "store_bytes": held,
+        "flows_per_s": busiest / 60,
+        "kept_days": [days.raw_days, days.minute_days, days.hour_days],
+        "is_kept_by_setting": setting is not None,
+    }
 
 
 async def reach_back(request: Request, ports: Sequence[int]) -> list[str]:
