@@ -10,7 +10,7 @@ import httpx
 
 from cli.broker_settings import BrokerPlan
 from cli.joined_broker import KAFKA_PORT, all_servers, joined_plan
-from cli.known_brokers import with_known
+from cli.known_brokers import brokers_file, with_known
 from cli.supervise import ChildPlan
 from cli.system import CENTRAL_RESTART_S, service_child, url
 from shared.plain_http import PLAIN_HTTP
@@ -175,6 +175,7 @@ def _kafka(plan: StandbyPlan, given: Mapping[str, Any]) -> dict[str, object]:
         "bootstrap_servers": all_servers(
             broker_plan(plan, given), with_known(plan.home, given["brokers"])
         ),
+        "brokers_file": brokers_file(plan.home),
         "kafka_tls_dir": plan.tls_dir,
         "token_file": plan.home / "token",
         "http_host": "127.0.0.1",

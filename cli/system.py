@@ -12,6 +12,7 @@ import httpx
 
 from cli.broker import command
 from cli.broker_settings import FIRST_NUMBER, HOST, BrokerPlan
+from cli.known_brokers import brokers_file
 from cli.network import network_file, tls_dir
 from cli.ports import PortTaken, check_port, free_port, free_udp_port
 from cli.supervise import ChildPlan, StartError
@@ -106,7 +107,11 @@ def kafka_settings(options: Options, servers: str) -> dict[str, object]:
     """Return how services find Kafka: ours by TLS, so that they find it on other machines too."""
     if options.bootstrap_servers is not None:
         return {"bootstrap_servers": servers}
-    return {"bootstrap_servers": servers, "kafka_tls_dir": tls_dir(options.home)}
+    return {
+        "bootstrap_servers": servers,
+        "brokers_file": brokers_file(options.home),
+        "kafka_tls_dir": tls_dir(options.home),
+    }
 
 
 def collector_child(options: Options, ports: Ports, servers: str) -> ChildPlan:

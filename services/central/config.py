@@ -44,6 +44,11 @@ class CentralConfig(BaseSettings):
         min_length=1,
         description="Kafka brokers to begin with, `host:port` separated by commas.",
     )
+    brokers_file: Path | None = Field(
+        None,
+        description="File that names brokers, `host:port` with commas between, which are asked too "
+        "at the start: whoever starts this process notes in it where they are.",
+    )
     kafka_tls_dir: Path | None = Field(
         None,
         description="Folder with `ca.pem`, `node.pem` and `node.key` (mode 600): the brokers are "

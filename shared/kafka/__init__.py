@@ -1,6 +1,6 @@
 """Kafka as steadflow uses it; types of aiokafka appear in this package only."""
 
-from shared.kafka.brokers import Brokers, configured_brokers
+from shared.kafka.brokers import Brokers, configured_brokers, with_noted
 from shared.kafka.errors import (
     KafkaAway,
     PositionLost,
@@ -53,4 +53,5 @@ __all__ = [
     "open_membership",
     "partition_facts",
     "unbroken",
+    "with_noted",
 ]

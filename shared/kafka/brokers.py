@@ -55,12 +55,25 @@ class KafkaSettings(Protocol):
     def kafka_tls_dir(self) -> Path | None:
         """Folder of this node's certificate; None without TLS."""
 
+    @property
+    def brokers_file(self) -> Path | None:
+        """Where brokers are noted that are asked too."""
+
+
+def with_noted(servers: str, file: Path | None) -> str:
+    """Return `servers` and those that a file names, each once."""
+    try:
+        noted = "" if file is None else file.read_text().strip()
+    except OSError:
+        noted = ""
+    return ",".join(dict.fromkeys(filter(None, f"{servers},{noted}".split(","))))
+
 
 def configured_brokers(config: KafkaSettings) -> Brokers:
     """Return the brokers of a service. Raises ConfigError naming the setting that is wrong."""
     folder = config.kafka_tls_dir
     tls = None if folder is None else TlsFiles.in_directory(folder)
     try:
-        return Brokers(config.bootstrap_servers, tls)
+        return Brokers(with_noted(config.bootstrap_servers, config.brokers_file), tls)
     except TlsError as error:
         raise ConfigError(f"setting kafka_tls_dir: {error}") from error

@@ -10,8 +10,9 @@ import asyncio
 import errno
 import logging
 import random
+import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiokafka import errors as kafka_errors
@@ -28,6 +29,8 @@ TRY_TIMEOUT_MAX_S = 10.0
 """So long for a broker that was never in time, or only just: all may be slow here."""
 AGAIN_S = 1.0
 """So soon a silent broker is tried again while somebody wants something of it."""
+KNOWN_MAX = 16
+"""So many brokers are remembered: of those that are gone the oldest are forgotten."""
 GOODBYE_S = 0.3
 """TLS would wait half a minute for the other end to close."""
 
@@ -38,13 +41,22 @@ _OUT_OF_REACH = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
 
 
 class Silences:
-    """Which brokers are silent, for all clients of a process: one try for all, no other waits."""
+    """Which brokers are silent, for all clients of a process: one try for all, no other waits.
+
+    known: brokers that one of them told of, the newest first. Who begins anew asks them too: those
+    that were configured may all be gone by then.
+    """
 
     def __init__(self) -> None:
         """Know of none."""
+        self.known: tuple[Address, ...] = ()
         self._tried_s: dict[Address, float] = {}
         self._patience_s: dict[Address, float] = {}
         self._tries: dict[Address, asyncio.Task[bool]] = {}
+
+    def met(self, addresses: Iterable[Address]) -> None:
+        """These are the brokers now."""
+        self.known = tuple(dict.fromkeys((*addresses, *self.known)))[:KNOWN_MAX]
 
     def now(self, address: Address, how: Mapping[str, Any]) -> bool:
         """Whether a broker is silent; from time to time it is tried again.
@@ -216,7 +228,11 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no types
     @property
     def hosts(self) -> list[tuple[Any, ...]]:
         """Return where to begin, silent ones last."""
-        return sorted(super().hosts, key=lambda found: self._is_silent(found[0], found[1]))
+        configured = super().hosts
+        named = {(host, port) for host, port, _family in configured}
+        known = ((*each, socket.AF_UNSPEC) for each in self.silences.known if each not in named)
+        hosts = [*configured, *known]
+        return sorted(hosts, key=lambda found: self._is_silent(found[0], found[1]))
 
     async def bootstrap(self) -> None:
         """Learn of all brokers from one. Raises KafkaConnectionError."""
@@ -227,12 +243,21 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no types
         self._request_timeout_ms = int(patience_s * 1000)
         try:
             await super().bootstrap()
+            self._note_brokers()
         except kafka_errors.KafkaConnectionError:
             for address in addresses:
                 self.silences.be_patient(address)
             raise
         finally:
             self._request_timeout_ms = request_timeout_ms
+
+    async def _metadata_update(self, cluster_metadata: Any, topics: Any) -> bool:
+        is_new: bool = await super()._metadata_update(cluster_metadata, topics)
+        self._note_brokers()
+        return is_new
+
+    def _note_brokers(self) -> None:
+        self.silences.met((each.host, each.port) for each in self.cluster.brokers())
 
     async def send(
         self, node_id: Any, request: Any, *, group: ConnectionGroup = ConnectionGroup.DEFAULT

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
@@ -164,3 +165,31 @@ async def test_where_nobody_answered_in_time_more_is_given() -> None:
             async with asyncio.timeout(DEADLINE_S), open_client(brokers, "test"):
                 pass
         assert brokers.silences.patience_s(address_of(nobody)) == 2 * silence.TRY_TIMEOUT_S
+
+
+async def test_who_begins_anew_asks_brokers_that_were_heard_of(broker: str) -> None:
+    """The ones it was told of at first may be gone for good."""
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        nobody = f"127.0.0.1:{gone.getsockname()[1]}"
+    brokers = Brokers(broker)
+    async with asking(brokers):
+        pass
+    host, port = broker.rsplit(":", 1)
+    assert brokers.silences.known[0][1] == int(port), host
+
+    moved = Brokers(nobody)
+    with pytest.raises(kafka_errors.KafkaConnectionError):
+        async with asking(moved):
+            pass
+    moved.silences.met(brokers.silences.known)
+    async with asking(moved) as (_client, node):
+        assert node is not None
+
+
+def test_brokers_that_were_heard_of_are_bounded_and_the_newest_are_kept() -> None:
+    silences = silence.Silences()
+    for port in range(3 * silence.KNOWN_MAX):
+        silences.met([("h", port)])
+    silences.met([("h", 1), ("h", 2)])
+    assert len(silences.known) == silence.KNOWN_MAX
+    assert silences.known[:3] == (("h", 1), ("h", 2), ("h", 3 * silence.KNOWN_MAX - 1))

@@ -14,7 +14,7 @@ from services.ingest.config import IngestConfig
 from services.registry.app import check as check_registry
 from services.registry.config import RegistryConfig
 from shared.config import ConfigError
-from shared.kafka import Brokers
+from shared.kafka import Brokers, configured_brokers
 from shared.tls import TlsError, TlsFiles
 from tests.tls_nodes import authority_in, make_node
 
@@ -24,6 +24,14 @@ def test_without_certificates_nothing_is_encrypted() -> None:
     assert arguments["bootstrap_servers"] == "a:1,b:2"
     assert not {"security_protocol", "ssl_context"} & arguments.keys()
     assert str(Brokers("a:1,b:2")) == "a:1,b:2"
+
+
+def test_brokers_that_were_noted_are_asked_too(tmp_path: Path) -> None:
+    file = tmp_path / "brokers"
+    config = RegistryConfig(bootstrap_servers="a:1,b:2", brokers_file=file)
+    assert configured_brokers(config).servers == "a:1,b:2"
+    file.write_text("c:3,a:1\n")
+    assert configured_brokers(config).servers == "a:1,b:2,c:3"
 
 
 def test_with_certificates_every_client_verifies_the_brokers(tmp_path: Path) -> None:
