@@ -1,5 +1,6 @@
 """`steadflow standby disable`: closes to others what `enable` opened."""
 
+import contextlib
 import socket
 import time
 from collections.abc import Iterable, Mapping
@@ -14,7 +15,7 @@ from cli.broker_settings import FIRST_NUMBER
 from cli.client import AskError, choose_central
 from cli.cluster_client import ClusterClient, ClusterError, urls_of
 from cli.home import default_home
-from cli.known_brokers import with_known
+from cli.known_brokers import knows_others
 from cli.network import network_file
 from cli.terminal import fail
 from shared.network import Network, NetworkError, read_network
@@ -55,17 +56,16 @@ def disable(
 
 def _refuse_while_others_vote(home: Path) -> None:
     """End the command, forced or not, where Kafka here could decide nothing alone."""
-    try:
-        with ClusterClient(urls_of(home)) as cluster:
-            names = others_voting(cluster.brokers()["machines"])
-    except ClusterError:
-        if len(list(filter(None, with_known(home, "").split(",")))) > 1:
-            fail(
-                "Kafka ran on other machines too: start it here, and see `steadflow cluster` for "
-                "which have to leave first"
-            )
-        return
-    if names:
+    machines: list[Mapping[str, Any]] = []
+    with contextlib.suppress(ClusterError), ClusterClient(urls_of(home)) as cluster:
+        machines = cluster.brokers()["machines"]
+    # A central that has not seen Kafka yet knows of no machine, which is not to say of none.
+    if not machines and (home / "kafka").is_dir() and knows_others(home):
+        fail(
+            "Kafka ran on other machines too: start it here, and see `steadflow cluster` for "
+            "which have to leave first"
+        )
+    if names := others_voting(machines):
         fail(
             f"{' and '.join(names)} vote on what Kafka decides, and without them nothing could be "
             "decided here: `steadflow standby leave` or `standby remove NAME`, and `witness remove "

@@ -22,6 +22,11 @@ def with_known(home: Path, servers: str) -> str:
     return with_noted(servers, brokers_file(home))
 
 
+def knows_others(home: Path) -> bool:
+    """Whether other machines had brokers when they were noted last."""
+    return "," in with_known(home, "")
+
+
 async def follow(home: Path, brokers: Brokers) -> None:
     """Note the brokers again and again, until cancelled; ask those that were noted too."""
     noted, asked = "", brokers

@@ -1,6 +1,7 @@
 """`steadflow standby leave` and `remove`: a machine that stands by no more."""
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from shared.tls import TlsError, TlsFiles, https_client_context
 from shared.token import TokenError, read_token
 
 TIMEOUT_S = 60.0
+VOTE_TIMEOUT_S = 120.0
 _UNKNOWN = "there is no node"
 
 
@@ -45,6 +47,7 @@ def leave(
     try:
         urls = [*_others(folder, standby), *centrals_told(folder), standby.primary]
         if running.is_held(folder):
+            _pass_vote_on(folder, standby.name)
             stop(folder)
             typer.echo(f"{standby.name} has stopped")
         _tell(folder, standby.name, dict.fromkeys(urls))
@@ -105,6 +108,26 @@ def _others(folder: Path, standby: StandbyHome) -> list[str]:
         for node in sorted(view["nodes"], key=lambda node: str(node["role"] != "primary"))
         if node["name"] != standby.name and str(node["url"]).startswith("https://")
     ]
+
+
+def only_voter(machines: Sequence[Mapping[str, Any]]) -> str:
+    """Return which of several machines decides alone, empty for none; as the API lists them."""
+    voting = [str(each["machine"]) for each in machines if each["votes"]]
+    return voting[0] if len(voting) == 1 < len(machines) else ""
+
+
+def _pass_vote_on(folder: Path, name: str) -> None:
+    """Return once others vote, too: with the only vote gone nobody could decide, or be told."""
+    with ClusterClient(urls_of(folder), token=read_token(folder / "token")) as cluster:
+        if only_voter(cluster.brokers()["machines"]) != name:
+            return
+        typer.echo(f"{name} alone votes on what Kafka decides: that is passed on first")
+        cluster.change(f"brokers/{name}/remove")
+        deadline_s = time.monotonic() + VOTE_TIMEOUT_S
+        while only_voter(cluster.brokers()["machines"]) == name:
+            if time.monotonic() > deadline_s:
+                fail(f"{name} alone votes still: `steadflow cluster` says what is waited for")
+            time.sleep(1.0)
 
 
 def _tell(folder: Path, name: str, urls: Iterable[str]) -> None:

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from cli.known_brokers import knows_others
 from cli.network import network_file, prepare_tls
 from cli.ports import PortTaken, check_port
 from cli.system import CENTRALS
-from shared.network import Network, Wish, read_network
+from shared.network import Network, NetworkError, Wish, read_network
 from shared.tls import TlsFiles
 
 HTTPS_PORTS: Final = (443, 8443)
@@ -21,6 +22,13 @@ def plan_network(home: Path, wish: Wish, *, say: Callable[[str], None]) -> tuple
     say: told of a port that is not free. Raises TlsError, NetworkError, PortTaken.
     """
     before = read_network(network_file(home))
+    if before is not None and knows_others(home):
+        there, wanted = (before.host, before.kafka_port), (wish.host, wish.kafka_port)
+        if there != wanted:
+            raise NetworkError(
+                f"other machines find Kafka here at {before.host}:{before.kafka_port}, and could "
+                "never be told of another place: they have to leave first"
+            )
     ours = set() if before is None else {before.kafka_port, *before.https_ports.values()}
     tls = prepare_tls(home, hosts=[wish.host])
     network = Network(

@@ -24,7 +24,7 @@ from cli.death_notices import DeathNotices
 from cli.first_login import say_first_password
 from cli.home import default_home
 from cli.jars import JarError, cache_directory, fetch_jars, read_lock
-from cli.known_brokers import follow, with_known
+from cli.known_brokers import follow, knows_others, with_known
 from cli.network import NetworkWatch, machine_name, network_file, prepare_tls, tls_dir, with_network
 from cli.network_plan import plan_network
 from cli.own_certificate import note_own_certificate
@@ -205,6 +205,12 @@ def _prepare(options: Options) -> _Launch:
     plan = with_network(
         replace(plan, local=local, known=known, machine=machine_name()), network, tls
     )
+    if not plan.data.exists() and knows_others(options.home):
+        raise BrokerError(
+            f"Kafka's data in {plan.data} is gone, and a new log here would be taken for the one "
+            "that other machines hold: have this one join again, in another folder and in its own "
+            f"place (--replace {plan.machine})"
+        )
     class_path = _fetch_jars()
     prepare(plan, class_path)
     servers = with_known(options.home, plan.brokers.servers)

@@ -1,5 +1,6 @@
 """Brokers, voters and copies of a cluster: asked for and changed, one request each."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -37,6 +38,7 @@ from shared.membership import (
     Member,
 )
 
+ONE_TIMEOUT_S: Final = 3.0
 READING_MS: Final = 10_000
 """An observer reads every half second."""
 _ELECTION_NOT_NEEDED: Final = 84
@@ -98,15 +100,19 @@ class Membership:
     async def finds(self, members: Iterable[Member]) -> dict[int, frozenset[str]]:
         """Return where those that are alive look for controllers while they do not vote.
 
-        Raises MembershipRefused.
+        Nothing for one that does not answer.
         """
         found = {}
         for number in (each.number for each in members if each.is_alive):
             asked = [(BROKER, str(number), [CONTROLLERS])]
-            answer = await self._ask(DescribeConfigsRequest(resources=asked), number)
-            ((code, text, _kind, _name, entries),) = answer.resources
-            _raise_for(code, text)
-            found[number] = frozenset(str(entries[0][1]).split(","))
+            # Of one that stands still nothing is known, and it shall hold nothing up.
+            found[number] = frozenset[str]()
+            with contextlib.suppress(KafkaAway, MembershipRefused, TimeoutError):
+                async with asyncio.timeout(ONE_TIMEOUT_S):
+                    answer = await self._ask(DescribeConfigsRequest(resources=asked), number)
+                ((code, text, _kind, _name, entries),) = answer.resources
+                _raise_for(code, text)
+                found[number] = frozenset(str(entries[0][1]).split(","))
         return found
 
     async def _controllers(self) -> list[Controller]:

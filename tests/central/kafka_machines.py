@@ -60,12 +60,18 @@ def apply(facts: Facts, step: Step) -> Facts:
             return facts._replace(copies=copies)
         case AddVoter(number) | RemoveVoter(number):
             is_voter = isinstance(step, AddVoter)
-            return facts._replace(
+            changed = facts._replace(
                 controllers=tuple(
-                    each._replace(is_voter=is_voter) if each.number == number else each
+                    each._replace(is_voter=is_voter)
+                    if each.number == number and each.is_voter is not is_voter
+                    else each
                     for each in facts.controllers
                 )
             )
+            # As Kafka: the change counts once a majority of those has it who vote afterwards.
+            living = len(alive.intersection(changed.voters))
+            assert living > len(changed.voters) // 2, f"{step}: never done, {changed.controllers}"
+            return changed
         case SetInSyncMin(topics, value):
             return facts._replace(in_sync_min={**facts.in_sync_min, **dict.fromkeys(topics, value)})
         case Elect(places):

@@ -19,7 +19,7 @@ from services.central.brokers.growth import (
     owed,
 )
 from services.central.brokers.survives import survives
-from shared.membership import Facts
+from shared.membership import Controller, Facts
 from tests.central.kafka_machines import TOPICS, apply, cluster, dead, joined
 
 STEPS_MAX = 60
@@ -249,6 +249,39 @@ def test_one_of_four_that_leaves_alive_passes_its_vote_on_before_it_goes() -> No
     votes = [step for step in done if isinstance(step, AddVoter | RemoveVoter)]
     assert votes == [AddVoter(4), RemoveVoter(3)]
     assert all(3 not in each.replicas for each in facts.copies)
+
+
+def test_the_only_vote_is_passed_on_before_its_machine_goes() -> None:
+    facts, _ = run(cluster(1, 2), Wish(home=1))
+    wish = Wish(home=2, leaving=frozenset({1}))
+    slow = facts._replace(
+        controllers=tuple(each._replace(behind=10_000) for each in facts.controllers)
+    )
+    assert run(slow, wish)[0].voters == (1,)
+    done, steps = run(facts, wish)
+    votes = [step for step in steps if isinstance(step, AddVoter | RemoveVoter)]
+    assert (done.voters, votes) == ((2,), [AddVoter(2), RemoveVoter(1)])
+
+
+def test_a_disk_that_was_lost_has_no_vote_and_the_new_one_gets_it() -> None:
+    facts = grown()
+    new = Controller(2, b"B" * 16, False, 0)
+    facts = facts._replace(controllers=(*facts.controllers, new))
+    assert owed(facts, Wish(home=1)) == RemoveVoter(2)
+    without_old = facts._replace(controllers=(facts.controllers[0], facts.controllers[2], new))
+    assert owed(without_old, Wish(home=1)) == AddVoter(2)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_one_that_dies_while_another_one_leaves_costs_no_majority(seed: int) -> None:
+    chance = random.Random(seed)
+    wish, facts, dies_at = Wish(home=1, leaving=frozenset({3})), grown(), chance.randrange(6)
+    for turn in range(STEPS_MAX):
+        facts = dead(facts, 2) if turn == dies_at else facts
+        if (step := owed(facts, wish)) is not None:
+            facts = apply(facts, step)
+        assert decides(facts), step
+    assert facts.voters == (1,)
 
 
 def test_sentences_for_one_and_two_machines_tell_what_stops() -> None:

@@ -37,6 +37,21 @@ def test_what_is_not_running_opens_at_its_next_start(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "network.json").read_text())["kafka_port"] == kafka
 
 
+def test_where_other_machines_find_kafka_it_does_not_move(tmp_path: Path) -> None:
+    https, kafka = str(free_port(row=2)), str(free_port(row=2))
+    here = ("--host", "flows.example", "--https-port", https, "--kafka-port", kafka)
+    assert enable(tmp_path, *here)[0] == 0
+
+    (tmp_path / "brokers").write_text("127.0.0.1:19096\n")
+    assert enable(tmp_path, *here[:-1], str(free_port(row=2)))[0] == 0
+    assert enable(tmp_path, *here)[0] == 0
+    (tmp_path / "brokers").write_text("127.0.0.1:19096,other.example:19094\n")
+    assert enable(tmp_path, *here)[0] == 0
+    code, said = enable(tmp_path, "--host", "new.example", *here[2:])
+    assert code == 1
+    assert f"find Kafka here at flows.example:{kafka}" in said
+
+
 def test_where_443_cannot_be_bound_it_is_8443_and_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

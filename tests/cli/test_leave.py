@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cli.disable import joined, others_voting
+from cli.leave import only_voter
 from cli.standby_home import (
     NoStandby,
     StandbyHome,
@@ -84,6 +85,13 @@ def test_while_others_vote_nothing_is_closed() -> None:
     ]  # fmt: skip
     # Not even where this machine is the one that does not.
     assert others_voting([here | {"votes": False}, observer | {"votes": True}]) == ["two"]
+
+
+def test_who_votes_alone_is_named_where_there_are_others() -> None:
+    one, two = ({"machine": name, "votes": True} for name in ("one", "two"))
+    assert only_voter([one]) == ""
+    assert only_voter([one, two]) == ""
+    assert only_voter([one | {"votes": False}, two]) == "two"
 
 
 def test_status_tells_what_is_not_green_with_its_remedy() -> None:

@@ -105,6 +105,15 @@ def test_a_home_that_others_can_write_is_refused(home: Path) -> None:
     assert "chmod go-w" in sentence(steadflow("up", "--home", str(home)))
 
 
+def test_no_second_log_begins_where_others_hold_the_first(home: Path) -> None:
+    home.mkdir(mode=0o700)
+    (home / "brokers").write_text("127.0.0.1:19096,other.example:19094\n")
+    free = [word for of in ("udp", "kafka", "web") for word in (f"--{of}-port", "0")]
+    done = steadflow("up", "--home", str(home), *free)
+    assert "--replace" in sentence(done)
+    assert not (home / "kafka").exists()
+
+
 def test_two_launchers_in_one_home(home: Path) -> None:
     with running.hold(home):
         assert "runs in" in sentence(steadflow("up", "--home", str(home)))

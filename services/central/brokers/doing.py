@@ -29,7 +29,9 @@ async def do(step: Step, membership: Membership, facts: Facts, copy_bytes_per_s:
 
     copy_bytes_per_s: of each broker, for copies that are behind.
     """
-    controllers = {each.number: each for each in facts.controllers}
+    # A broker whose disk was lost has a row for each: the old one votes, the new one reads.
+    reading = {each.number: each for each in facts.controllers if not each.is_voter}
+    voting = {each.number: each for each in facts.controllers if each.is_voter}
     match step:
         case Reassign(moves, is_order_only):
             if not is_order_only:
@@ -41,9 +43,9 @@ async def do(step: Step, membership: Membership, facts: Facts, copy_bytes_per_s:
         case AddVoter(number):
             member = facts.member(number)
             assert member is not None
-            await membership.add_voter(facts.cluster_id, controllers[number], member)
+            await membership.add_voter(facts.cluster_id, reading[number], member)
         case RemoveVoter(number):
-            await membership.remove_voter(facts.cluster_id, controllers[number])
+            await membership.remove_voter(facts.cluster_id, voting[number])
         case SetInSyncMin(names, value):
             await membership.set_topics(names, {IN_SYNC_MIN: str(value)})
         case KeepBytes(value):

@@ -124,6 +124,7 @@ def _steps(facts: Facts, wish: Wish) -> Iterator[Step]:
         return
     yield from _lower_in_sync_min(facts, staying)
     yield from keep_bytes(facts, wish)
+    yield from _forget_lost_disks(facts)
     yield from _pair_of_voters(facts, staying, wish)
     yield from _take_from_leaving(facts, staying, wish)
     yield from _copy(facts, staying)
@@ -150,6 +151,14 @@ def keep_bytes(facts: Facts, wish: Wish) -> Iterator[Step]:
     wanted = wish.flows_bytes // partitions if wish.flows_bytes else NO_LIMIT
     if kept != wanted:
         yield KeepBytes(wanted)
+
+
+def _forget_lost_disks(facts: Facts) -> Iterator[Step]:
+    """Take the vote of a disk that was lost: its broker lives, and reads along with another one."""
+    reading = {each.number: each.directory_id for each in facts.controllers if not each.is_voter}
+    for each in facts.controllers:
+        if each.is_voter and reading.get(each.number, each.directory_id) != each.directory_id:
+            yield RemoveVoter(each.number)
 
 
 def _pair_of_voters(facts: Facts, staying: Collection[Member], wish: Wish) -> Iterator[Step]:
@@ -209,6 +218,10 @@ def _pass_vote_on(facts: Facts, staying: Collection[Member], wish: Wish) -> Iter
         return
     alive = {each.number for each in facts.members if each.is_alive}
     kept = [number for number in facts.voters if number not in wish.leaving and number in alive]
+    if len(facts.voters) == 1:
+        able = _may_vote(facts, staying)
+        yield AddVoter(able[0]) if able else Wait("nobody can take over the only vote yet")
+        return
     if len(staying) >= VOTERS and len(kept) < VOTERS:
         able = _may_vote(facts, staying)
         if len(kept) + len(able) < VOTERS:
@@ -217,7 +230,10 @@ def _pass_vote_on(facts: Facts, staying: Collection[Member], wish: Wish) -> Iter
         if alive.issuperset(going):
             yield AddVoter(able[0])
             return
-    yield RemoveVoter(min(going, key=lambda number: (number in alive, number)))
+    dead = [number for number in facts.voters if number not in alive]
+    # One vote is left at the end, and while one is dead every one that lives is needed.
+    may_go = dead if dead and len(staying) < VOTERS else going
+    yield RemoveVoter(min(may_go, key=lambda number: (number in alive, number)))
 
 
 def _copy(facts: Facts, staying: Collection[Member]) -> Iterator[Step]:

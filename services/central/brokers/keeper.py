@@ -6,6 +6,7 @@ import logging
 import zlib
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from services.central.answers import Json
@@ -40,16 +41,13 @@ def number_of(machine: str) -> int:
     return _FIRST_JOINED + zlib.crc32(machine.encode()) % _NUMBERS
 
 
-def wishes_over(
-    leaving: Iterable[MachineLeaves], facts: Facts, centrals: Collection[str]
-) -> list[str]:
-    """Return the machines that are gone, or that came back. centrals: names of those listed."""
-    known = {each.machine for each in facts.members}
-    return [
-        each.machine
-        for each in leaving
-        if each.machine not in known or (each.had_central and each.machine in centrals)
-    ]
+def wishes_over(leaving: Iterable[MachineLeaves], centrals: Collection[str]) -> list[str]:
+    """Return the machines that came back. centrals: names of those listed.
+
+    The wish outlives the broker: one that was forgotten and is started again, by nobody's wish,
+    would get copies and a vote. Who joins again by a token takes it back.
+    """
+    return [each.machine for each in leaving if each.had_central and each.machine in centrals]
 
 
 class BrokerLimits(NamedTuple):
@@ -168,6 +166,10 @@ class Keeper:
         """
         if not self.has(machine):
             return False
+        for each in self._leaving().values():
+            # Who was to take that place goes itself: whoever comes instead takes both.
+            if replaced_by and each.replaced_by == machine:
+                await self._change(replace(each, replaced_by=replaced_by))
         await self._change(MachineLeaves(machine, self._now_ms(), replaced_by, had_central))
         return True
 
@@ -212,7 +214,7 @@ class Keeper:
             if is_copying or self._turns % DISKS_EVERY_TURNS == 1:
                 await self._look_at_disks(membership, facts)
             if self._is_primary():
-                for machine in wishes_over(self._leaving().values(), facts, self._centrals()):
+                for machine in wishes_over(self._leaving().values(), self._centrals()):
                     await self.stay(machine)
             step = owed(facts, self.wish)
             if step != self.step and step is not None:
