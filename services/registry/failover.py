@@ -27,6 +27,13 @@ def failover_claim(state: RolesState, *, to: str, by: str) -> Claim:
     found = [member for member in named if is_candidate(state, member.incarnation)]
     if not found:
         raise Refused(f"{to or 'every node'} is dead, or does not read the log")
+    if not to and not any(member.is_fit for member in found):
+        # A person may want it all the same, and has to say so.
+        names = " and ".join(sorted({member.node for member in found}))
+        raise Refused(
+            f"of those that live nobody is ready, or proven equal yet: name one to take it all the "
+            f"same ({names})"
+        )
     best = min(
         found,
         key=lambda member: (

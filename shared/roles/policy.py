@@ -68,7 +68,7 @@ def candidate_problem(state: RolesState, member: Member) -> str:
     if member.copies_only:
         return f"{member.node} only keeps a copy: its setting candidate is off"
     if not member.is_fit:
-        return f"{member.node} cannot do its work"
+        return f"{member.node} cannot do its work, or is not proven equal yet"
     assert state.config is not None
     if member.lag_s is None:
         return f"the lag of {member.node} is not known yet"

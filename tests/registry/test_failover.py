@@ -36,6 +36,14 @@ def test_without_a_name_the_best_is_claimed_a_fit_one_before_all() -> None:
     assert failover_claim(log.state, to="", by="r1").incarnation == "b/1"
 
 
+def test_one_that_is_not_ready_or_not_proven_equal_is_taken_only_by_its_name() -> None:
+    log = dead("b")
+    log.beat("b", is_fit=False)
+    with pytest.raises(Refused, match=r"nobody is ready, or proven equal yet: .* \(b\)"):
+        failover_claim(log.state, to="", by="r1")
+    assert failover_claim(log.state, to="b", by="r1").incarnation == "b/1"
+
+
 def idle(**config: Any) -> RolesLog:
     """Return a log whose primary lives, and has committed nothing for too long."""
     log = started("a", "b", "c", hold_down_s=0.0, **config)
