@@ -74,7 +74,8 @@ class Facts(NamedTuple):
     """A cluster at a moment. in_sync_min, bytes_kept: by topic; the second of each partition.
 
     finds: where a broker that does not vote would look for who leads the quorum, `host:port` of
-    controllers by its number; only of those that were asked.
+    controllers by its number; only of those that were asked. unreached: whose controller cannot be
+    connected to; only of those that were tried.
     """
 
     cluster_id: str
@@ -84,6 +85,7 @@ class Facts(NamedTuple):
     in_sync_min: Mapping[str, int]
     bytes_kept: Mapping[str, int] = {}
     finds: Mapping[int, frozenset[str]] = {}
+    unreached: frozenset[int] = frozenset()
 
     @property
     def voters(self) -> tuple[int, ...]:

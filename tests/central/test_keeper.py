@@ -1,6 +1,6 @@
 """Whoever keeps Kafka's machines goes on where another one left off."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import pytest
 
@@ -41,7 +41,11 @@ def keeper(
     centrals: tuple[str, ...] = (),
     limits: BrokerLimits = BrokerLimits(1, 2),  # noqa: B008  a tuple never changes
     noted: Callable[[str | None], None] = lambda text: None,
+    closed: Collection[int] = (),
 ) -> Keeper:
+    async def reach(host: str, port: int) -> str:
+        return f"{host}:{port} is closed" if port in closed else ""
+
     return Keeper(
         brokers=lambda: Brokers("unused:1") if is_reached else None,
         local=Brokers("unused:1"),
@@ -54,6 +58,7 @@ def keeper(
         change=settings.change,
         now_ms=lambda: 5,
         connect=machines.connect,
+        reach=reach,
     )
 
 
@@ -135,6 +140,23 @@ async def test_another_machine_takes_the_place_of_a_dead_one() -> None:
 
     assert machines_in(machines.facts_now) == {"m1", "m2", "m4"}
     assert set(machines.facts_now.voters) == {1, 2, number}
+
+
+async def test_one_whose_controller_nobody_reaches_gets_no_vote_and_leaves_no_pair() -> None:
+    machines, settings = MemoryMachines(cluster(1, 2, 3)), Settings()
+    port_of_3 = machines.facts_now.members[2].controller_port
+    here = keeper(machines, settings, closed=[port_of_3])
+    await rest(here)
+    assert machines.facts_now.voters == (1,)
+    assert "reaches the controller of m3 at h:31" in str(here.step)
+
+    pair = cluster(1, 2, 3, voters=(1, 2)).controllers
+    machines.facts_now = machines.facts_now._replace(controllers=pair)
+    await rest(here)
+    assert machines.facts_now.voters == (1,)
+
+    await rest(keeper(machines, settings))
+    assert len(machines.facts_now.voters) == 3
 
 
 async def test_who_was_to_take_a_place_may_be_replaced_itself() -> None:

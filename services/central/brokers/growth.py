@@ -263,14 +263,17 @@ def _three_voters(facts: Facts, staying: Collection[Member], wish: Wish) -> Iter
         return
     able = _may_vote(facts, staying)
     if len(voters) + len(able) < VOTERS:
+        if closed := [each for each in staying if each.number in facts.unreached]:
+            places = ", ".join(f"{each.machine} at {each.controller_address}" for each in closed)
+            yield Wait(f"nobody reaches the controller of {places}: open that port to the others")
         yield Wait("two more brokers read the cluster's own log before they vote")
     else:
         yield AddVoter(able[0])
 
 
 def _reading(facts: Facts, staying: Iterable[Member]) -> list[Controller]:
-    """Return the observers that live."""
-    alive = {each.number for each in staying if each.is_alive}
+    """Return the observers that live, and would be reached by the others if they voted."""
+    alive = {each.number for each in staying if each.is_alive} - facts.unreached
     return [each for each in facts.controllers if not each.is_voter and each.number in alive]
 
 

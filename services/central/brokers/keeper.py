@@ -12,10 +12,11 @@ from typing import Final, NamedTuple
 from services.central.answers import Json
 from services.central.brokers.disks import copied, said, short_disks
 from services.central.brokers.doing import do
-from services.central.brokers.growth import Step, Wish, due, keep_bytes, led_at_home, owed
+from services.central.brokers.growth import AddVoter, Step, Wish, due, keep_bytes, led_at_home, owed
 from services.central.brokers.outside import ASKED, OURS, risks
 from services.central.brokers.shown import machines_shown, step_said
 from services.central.brokers.survives import leaving_sentences, survives
+from services.central.reach import unreached
 from services.central.roles.role import NotPrimary
 from services.central.settings import SettingsAway
 from shared.kafka import Brokers, KafkaAway, Membership, MembershipRefused, open_membership
@@ -83,6 +84,7 @@ class Keeper:
         change: Callable[[SettingsEvent], Awaitable[None]],
         now_ms: Callable[[], int],
         connect: Callable[[Brokers], AbstractAsyncContextManager[Membership]] = open_membership,
+        reach: Callable[[str, int], Awaitable[str]] = unreached,
     ) -> None:
         """brokers: as other machines reach them; None while they cannot. centrals: their names.
 
@@ -101,6 +103,7 @@ class Keeper:
         self._change = change
         self._now_ms = now_ms
         self._connect = connect
+        self._reach = reach
         self.facts: Facts | None = None
         self.step: Step | None = None
         self.problem = ""
@@ -217,12 +220,24 @@ class Keeper:
                 for machine in wishes_over(self._leaving().values(), self._centrals()):
                     await self.stay(machine)
             step = owed(facts, self.wish)
+            if isinstance(step, AddVoter):
+                # One that nobody reaches would leave two voters, which is worse than one.
+                facts = facts._replace(unreached=await self._unreached(facts))
+                step = owed(facts, self.wish)
             if step != self.step and step is not None:
                 log.info("machines: owed %s", step_said(step))
             self.step = step
             if step is not None and self._is_primary():
                 await do(step, membership, facts, self._limits.copy_bytes_per_s)
             await self._limit_readers(membership)
+
+    async def _unreached(self, facts: Facts) -> frozenset[int]:
+        reading = {each.number for each in facts.controllers if not each.is_voter}
+        there = [each for each in facts.members if each.is_alive and each.number in reading]
+        tried = await asyncio.gather(
+            *(self._reach(each.host, each.controller_port) for each in there)
+        )
+        return frozenset(each.number for each, why in zip(there, tried, strict=True) if why)
 
     async def _look_at_disks(self, membership: Membership, facts: Facts) -> None:
         found: dict[int, Disk] = {}

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.central.answers import Json
+from services.central.reach import unreached
 from shared.machine import Machine
 from shared.settings_events import RetentionSet
 
-REACH_TIMEOUT_S: Final = 5.0
 PORTS_MAX: Final = 8
 HOUR_S: Final = 3600
 _STORE_BYTES: Final = (
@@ -88,22 +88,10 @@ async def reach_back(request: Request, ports: Sequence[int]) -> list[str]:
     """Return which ports of the one who asks cannot be reached, in sentences."""
     # Nobody else is tried: this is no scanner for others.
     host = "" if request.client is None else request.client.host
-    tried = await asyncio.gather(*(_try(host, port) for port in ports))
+    tried = await asyncio.gather(*(unreached(host, port) for port in ports))
     return [problem for problem in tried if problem]
 
 
 def _number(store: Answers, sql: str, parameters: Mapping[str, Any]) -> int:
     (value,) = store.query_arrow(sql, parameters).column(0).to_pylist()
     return int(value or 0)
-
-
-async def _try(host: str, port: int) -> str:
-    try:
-        async with asyncio.timeout(REACH_TIMEOUT_S):
-            _, writer = await asyncio.open_connection(host, port)
-            writer.close()
-    except TimeoutError:
-        return f"{host}:{port} does not answer within {REACH_TIMEOUT_S:g} s"
-    except OSError as error:
-        return f"{host}:{port}: {error.strerror or error}"
-    return ""
