@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cli.home_owner import Owner, owner_of
 from cli.invite_file import invite_file
 from shared.invite_token import InviteTokenError, parse_token
 from shared.register import (
@@ -44,7 +45,7 @@ def tls_dir(home: Path) -> Path:
 def admission_of(home: Path) -> Admission | None:
     """Return what was given before; None for a machine that did not join. Raises JoinRefused."""
     file = home / "given.json"
-    if (home / "join.json").exists() or (tls_dir(home) / "ca.key").exists():
+    if (home / "join.json").exists() or owner_of(home) in (Owner.SYSTEM, Owner.STANDBY):
         raise JoinRefused(f"{home} belongs to a central: choose another folder with --home")
     if not file.exists() or not TlsFiles.in_directory(tls_dir(home)).certificate.exists():
         return None

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import secrets
-import ssl
 import sys
 import time
 from collections.abc import Mapping
@@ -18,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from cli import running
+from cli.central_urls import central_urls, context_for
 from cli.client import Asker, AskError, find_centrals, reading_token
 from cli.home import default_home
-from cli.network import tls_dir
 from cli.status import NOTHING_RUNS
 from cli.terminal import fail
 from shared.drill import (
@@ -36,7 +35,7 @@ from shared.drill import (
 )
 from shared.drill_page import drill_page
 from shared.drill_run import DrillCluster, kind_problem, run_drill
-from shared.tls import TlsFiles, https_client_context
+from shared.tls import TlsError
 from shared.token import TokenError, read_token
 
 RUN_BY = "command line"
@@ -74,7 +73,7 @@ def drill(
             _list(_ask(folder, "drills")["rows"], as_json=as_json)
             return
         ran = _run(folder, Kind.KILL if kill else Kind.SWITCHOVER, asks=not yes)
-    except (AskError, DrillError, TokenError) as error:
+    except (AskError, DrillError, TlsError, TokenError) as error:
         fail(str(error))
     if page is not None:
         page.write_text(drill_page(ran, _now_ms()))
@@ -95,16 +94,15 @@ def _run(home: Path, kind: Kind, *, asks: bool) -> Drill:
             typer.confirm(f"{warning} Go on?", abort=True, err=True)
         else:
             typer.echo(warning, err=True)
-    # Where they answer on this machine is what the launcher noted; the others are named by URL.
-    centrals = {str(each["name"]): str(each["url"]) for each in view["nodes"] if each["url"]}
-    centrals |= {each.name: each.url for each in noted}
+    centrals = central_urls(view["nodes"], noted)
     begun = Drill(secrets.token_hex(8), kind, RUN_BY, _now_ms())
     return asyncio.run(_run_over(home, begun, centrals, str(view["primary"])))
 
 
 async def _run_over(home: Path, begun: Drill, centrals: Mapping[str, str], primary: str) -> Drill:
     token = read_token(home / "token")
-    async with DrillCluster(centrals, token=token, tls=_tls(home, centrals)) as cluster:
+    tls = context_for(home, centrals.values())
+    async with DrillCluster(centrals, token=token, tls=tls) as cluster:
 
         async def kill() -> None:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -114,12 +112,6 @@ async def _run_over(home: Path, begun: Drill, centrals: Mapping[str, str], prima
         act = kill if begun.kind is Kind.KILL else cluster.switch_over
         with Console(stderr=True).status("drilling: waiting until all centrals are equal again"):
             return await run_drill(begun, cluster, act, now_ms=_now_ms)
-
-
-def _tls(home: Path, centrals: Mapping[str, str]) -> ssl.SSLContext | None:
-    if not any(url.startswith("https:") for url in centrals.values()):
-        return None
-    return https_client_context(TlsFiles.in_directory(tls_dir(home)))
 
 
 def _process(home: Path, central: str) -> psutil.Process:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from cli.running import check_free
 from cli.system import import_path, python_module
 from shared.invite_token import parse_token
 from shared.tls.writing import OWNER_ONLY, write_whole
@@ -19,8 +20,10 @@ def invite_file(home: Path) -> Path:
 def keep_token(home: Path, given: str) -> None:
     """Put the token into its file; `-` reads it from standard input.
 
-    Raises InviteTokenError, or TlsError where it cannot be written.
+    Raises InviteTokenError, HomeError where somebody runs there who would not use it, or TlsError
+    where it cannot be written.
     """
+    check_free(home)
     token = parse_token(sys.stdin.read() if given == "-" else given)
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_whole(invite_file(home), f"{token}\n".encode(), mode=OWNER_ONLY)

@@ -18,6 +18,7 @@ from cli.admission import JoinRefused, default_name
 from cli.broker import BrokerError
 from cli.death_notices import DeathNotices
 from cli.home import default_home
+from cli.home_owner import Owner, check_owner
 from cli.invite_file import go_on_without_token, keep_token, without_token
 from cli.jars import JarError
 from cli.join_shown import Change, Notes, Shown, wanted
@@ -84,8 +85,9 @@ def join(
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     folder = (home or default_home()).absolute()
     hosts = tuple(host or [socket.getfqdn()])
-    confirm(replace, yes=yes, token=token)
     try:
+        check_owner(folder, Owner.STANDBY)
+        confirm(replace, yes=yes, token=token)
         if token:
             keep_token(folder, token)
             if not detach:

@@ -12,6 +12,7 @@ from cli import running
 from cli.client import AskError, choose_central
 from cli.cluster_client import ClusterClient, ClusterError, urls_of
 from cli.home import default_home
+from cli.home_owner import Owner, owner_of
 from cli.owner import owner_headers
 from cli.standby_home import NoStandby, StandbyHome, centrals_told, read_standby, remove_data
 from cli.status import stop
@@ -41,7 +42,7 @@ def leave(
     try:
         standby = read_standby(folder)
     except NoStandby as error:
-        if (folder / "token").exists() and not (folder / "given.json").exists():
+        if owner_of(folder) is Owner.SYSTEM:
             fail("the machine on which the system was made cannot leave it: `steadflow down`")
         fail(str(error))
     try:

@@ -1,5 +1,6 @@
 """Asking one central to mend what differs, and how that went."""
 
+import ssl
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -17,15 +18,19 @@ class ProofError(Exception):
     """No answer, or one that says no; the text is one sentence."""
 
 
+class NothingToMend(ProofError):
+    """What is to be mended, if anything is, is not to be mended on this central."""
+
+
 class ProofClient:
     """One central's `/api/v1/proof`."""
 
-    def __init__(self, url: str, *, token: str) -> None:
-        """Open nothing yet. token: for the repair."""
+    def __init__(self, url: str, *, token: str, tls: ssl.SSLContext) -> None:
+        """Open nothing yet. token: for the repair. tls: what an HTTPS `url` is verified by."""
         self._url = f"{url.rstrip('/')}/api/v1/proof"
         self._token = token
         # No proxy: it listens on loopback, or the cluster named it.
-        self._client = httpx.Client(trust_env=False, timeout=TIMEOUT_S)
+        self._client = httpx.Client(trust_env=False, timeout=TIMEOUT_S, verify=tls)
 
     def __enter__(self) -> Self:
         """Return self."""
@@ -47,7 +52,7 @@ class ProofClient:
     def repair(self, wanted: Mapping[str, str]) -> list[Json]:
         """Have it note repairs and return them. wanted: stream and minute, or nothing for all.
 
-        Raises ProofError.
+        Raises ProofError, NothingToMend.
         """
         rows: list[Json] = self._asked("POST", "/repair", dict(wanted))["rows"]
         return rows
@@ -64,4 +69,7 @@ class ProofClient:
             raise ProofError(f"{self._url} answers {answer.status_code}, but not with an object")
         if answer.is_success:
             return content
-        raise ProofError(str(content.get("detail") or f"it answers {answer.status_code}"))
+        said = str(content.get("detail") or f"it answers {answer.status_code}")
+        if answer.status_code == httpx.codes.CONFLICT:
+            raise NothingToMend(said)
+        raise ProofError(said)

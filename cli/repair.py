@@ -9,16 +9,21 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.central_urls import central_urls, context_for
+from cli.client import AskError, find_centrals
 from cli.cluster_client import ClusterClient, ClusterError, urls_of
 from cli.home import default_home
-from cli.proof_client import Json, ProofClient, ProofError
+from cli.proof_client import Json, NothingToMend, ProofClient, ProofError
 from cli.status import NOTHING_RUNS
 from cli.terminal import fail
+from shared.tls import TlsError
 from shared.token import TokenError, read_token
 
 POLL_S = 0.5
 
-Home = Annotated[Path | None, typer.Option(help="Folder given to `steadflow up`.")]
+Home = Annotated[
+    Path | None, typer.Option(help="Folder given to `steadflow up` or `standby join`.")
+]
 Url = Annotated[str | None, typer.Option(help="Ask the registry or central at this URL instead.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 Primary = Annotated[
@@ -45,31 +50,57 @@ def repair(
     if not urls:
         fail(f"nothing runs in {folder}", code=NOTHING_RUNS)
     ended: list[Json] = []
+    problems: dict[str, ProofError] = {}
     try:
         token = read_token(folder / "token")
         with ClusterClient(urls) as cluster:
-            nodes = chosen(cluster.view()["nodes"], primary=primary)
-        if not nodes:
+            nodes = cluster.view()["nodes"]
+        # Another URL may be of another system, whose centrals have the same names.
+        places = central_urls(nodes, find_centrals(folder) if url is None else ())
+        names = chosen(nodes, primary=primary)
+        if not names:
             fail(f"no central is {'the primary' if primary else 'a standby'} now")
-        for node in nodes:
-            with ProofClient(node["url"], token=token) as client:
-                for row in _ended(client, client.repair(wanted)):
-                    ended.append({"central": node["name"], **row})
-                    if not as_json:
-                        typer.echo(told(node["name"], row))
-    except (ClusterError, ProofError, TokenError) as error:
+        tls = context_for(folder, (places[name] for name in names))
+    except (AskError, ClusterError, TlsError, TokenError) as error:
         fail(str(error))
-    if as_json:
+    for name in names:
+        try:
+            with ProofClient(places[name], token=token, tls=tls) as client:
+                for row in _ended(client, client.repair(wanted)):
+                    ended.append({"central": name, **row})
+                    if not as_json:
+                        typer.echo(told(name, row))
+        except ProofError as error:
+            problems[name] = error
+    if as_json and (ended or not problems):
         json.dump({"rows": ended}, sys.stdout, indent=2)
         sys.stdout.write("\n")
+    if why := why_not(problems, is_mended=bool(ended)):
+        fail(why)
     if any(row["outcome"].startswith(("refused", "failed")) for row in ended):
         raise typer.Exit(1)
 
 
-def chosen(nodes: Sequence[Mapping[str, Any]], *, primary: bool) -> list[Mapping[str, Any]]:
-    """Return the nodes to mend: the primary, or every standby."""
+def why_not(problems: Mapping[str, ProofError], *, is_mended: bool) -> str:
+    """Return what went wrong, in a sentence; empty for nothing.
+
+    problems: by the central's name. is_mended: somewhere something was; then it is no problem that
+    there was nothing elsewhere.
+    """
+    said = {
+        name: str(error)
+        for name, error in problems.items()
+        if not (is_mended and isinstance(error, NothingToMend))
+    }
+    if len(set(said.values())) == 1:
+        return next(iter(said.values()))
+    return "; ".join(f"{name}: {why}" for name, why in said.items())
+
+
+def chosen(nodes: Sequence[Mapping[str, Any]], *, primary: bool) -> list[str]:
+    """Return the names of those to mend: the primary, or every standby."""
     role = "primary" if primary else "standby"
-    return [node for node in nodes if node["role"] == role and node["url"]]
+    return [str(node["name"]) for node in nodes if node["role"] == role and node["url"]]
 
 
 def told(name: str, row: Mapping[str, Any]) -> str:

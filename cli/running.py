@@ -28,7 +28,7 @@ def hold(home: Path, *, gone_timeout_s: float = GONE_TIMEOUT_S) -> Iterator[None
     _make(home)
     with _lock_file(home) as descriptor:
         if not _try_lock(descriptor):
-            raise HomeError(f"steadflow runs in {home} already: `steadflow down` stops it")
+            raise _held(home)
         # Nothing may say that this launcher runs what the one before it ran.
         stale = read(home)
         (home / "run.json").unlink(missing_ok=True)
@@ -37,6 +37,12 @@ def hold(home: Path, *, gone_timeout_s: float = GONE_TIMEOUT_S) -> Iterator[None
             yield
         finally:
             (home / "run.json").unlink(missing_ok=True)
+
+
+def check_free(home: Path) -> None:
+    """Raise HomeError where a launcher lives in `home`. Makes nothing."""
+    if is_held(home):
+        raise _held(home)
 
 
 def is_held(home: Path) -> bool:
@@ -114,6 +120,10 @@ def find(noted: dict[str, Any]) -> psutil.Process | None:
     except (psutil.Error, ValueError, TypeError):
         return None
     return process if same and process.pid != os.getpid() else None
+
+
+def _held(home: Path) -> HomeError:
+    return HomeError(f"steadflow runs in {home} already: `steadflow down` stops it")
 
 
 def _make(home: Path) -> None:

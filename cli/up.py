@@ -23,6 +23,7 @@ from cli.browser import open_page
 from cli.death_notices import DeathNotices
 from cli.first_login import say_first_password
 from cli.home import default_home
+from cli.home_owner import Owner, check_owner
 from cli.jars import JarError, cache_directory, fetch_jars, read_lock
 from cli.known_brokers import follow, knows_others, with_known
 from cli.network import NetworkWatch, machine_name, network_file, prepare_tls, tls_dir, with_network
@@ -98,6 +99,10 @@ def up(
         bootstrap_servers=bootstrap_servers,
         traffic=not no_traffic,
     )
+    try:
+        check_owner(options.home, Owner.SYSTEM)
+    except running.HomeError as error:
+        fail(str(error))
     if detach:
         start_detached(options.home, [*sys.argv[1:], "--no-browser"])
         say_first_password(options.home, _say)

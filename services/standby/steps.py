@@ -179,11 +179,12 @@ class Steps:
             forget_request(self.tls_dir)
             raise StepRefused(str(error)) from error
         given = dict(admitted.given)
-        if "authority_key" in given:
-            key_pem = str(given.pop("authority_key")).encode()
-            write_whole(self.tls_dir / "ca.key", key_pem, mode=OWNER_ONLY)
-        write_whole(config.home / "token", f"{given.pop('token')}\n".encode(), mode=OWNER_ONLY)
+        token_line, key_pem = f"{given.pop('token')}\n", given.pop("authority_key", None)
+        # First: a home with the secrets and without it is the one in which the system was made.
         write_whole(config.home / "given.json", json.dumps(given).encode(), mode=OWNER_ONLY)
+        if key_pem is not None:
+            write_whole(self.tls_dir / "ca.key", str(key_pem).encode(), mode=OWNER_ONLY)
+        write_whole(config.home / "token", token_line.encode(), mode=OWNER_ONLY)
         # Last: what is there with the certificate is all there.
         keep(self.tls_dir, made, admitted)
         config.invite_file.unlink(missing_ok=True)

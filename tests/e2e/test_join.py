@@ -237,6 +237,12 @@ def test_it_says_how_it_is_there_and_on_the_primary(site: Site, standby: Path) -
     wait_until(told, "every central tells what the machine reported to the primary", DEADLINE_S)
 
 
+def test_where_nothing_differs_nothing_is_mended_on_any_machine(site: Site, standby: Path) -> None:
+    for words in (("--home", str(standby)), ("--primary", "--home", str(site.system.home))):
+        done = site.system.run("standby", "repair", *words, check=False)
+        assert (done.returncode, done.stderr) == (1, "nothing differs\n")
+
+
 @dataclass
 class Collector:
     """A collector's machine: how its line is run there."""
