@@ -39,6 +39,7 @@ from services.central.join.leaving import Leaving
 from services.central.join.machine import brokers_for_others, https_url, joining_of
 from services.central.join.machines import Machines
 from services.central.join.machines_api import Cluster, machines_router
+from services.central.join.names import Newcomer, listed_centrals
 from services.central.join.network_api import network_router
 from services.central.join.node_api import facts_of, node_router
 from services.central.join.opening import opening_of
@@ -399,6 +400,8 @@ def open_central(
             token=token,
             urls=lambda: member_urls(roles),
             collectors=collectors.heard_names,
+            centrals=lambda: listed_centrals(roles.role.state, config.name),
+            invites=tables.invites,
             install=downloads.install,
             keeper=keeper,
             replace=leaving.replace,
@@ -570,6 +573,10 @@ def _facts(central: Central) -> Callable[[], Awaitable[Json]]:
     )
 
 
+async def _nobody_joins(_who: Newcomer) -> str:
+    return ""
+
+
 def _cluster(central: Central) -> Cluster:
     """Return what machines are told that join or left."""
     role = central.roles.role
@@ -585,6 +592,7 @@ def _cluster(central: Central) -> Cluster:
         brokers=lambda: brokers_for_others(central.config),
         tick_age_ms=tick_age_ms,
         now_ms=now_ms,
+        why_taken=_nobody_joins if central.joining is None else central.joining.why_taken,
     )
 
 

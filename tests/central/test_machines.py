@@ -15,6 +15,7 @@ from services.central.answers import Json
 from services.central.join.leaving import Leaving
 from services.central.join.machines import KEPT_MS, LATE_MS, MACHINES_MAX, Heard, Machines, Report
 from services.central.join.machines_api import Cluster, machines_router
+from services.central.join.names import Newcomer
 from services.central.pages.failover import failover_of
 from services.central.pages.machines import machines_of
 from services.central.problems import Forbidden, add_problems, problem
@@ -100,6 +101,9 @@ class Central:
         self.listed.discard(node)
         return Response("{}")
 
+    async def why_taken(self, who: Newcomer) -> str:
+        return "central-c runs already: choose another" if who.name in self.listed else ""
+
     async def node(self) -> Json:
         return {"store_bytes": 5}
 
@@ -121,6 +125,7 @@ class Central:
             brokers=lambda: "kafka:1",
             tick_age_ms=lambda: 300.0,
             now_ms=lambda: self.now_ms,
+            why_taken=self.why_taken,
         )
         app.include_router(
             machines_router(self.machines, cluster, authorized=authorized, to_primary=to_primary)
@@ -194,8 +199,17 @@ async def test_a_token_shows_the_primary_and_is_not_used_up() -> None:
         answer = await central.ask("POST", "/join/preview", body)
         assert answer.json() == {
             "store_bytes": 5, "brokers": "kafka:1", "tick_age_ms": 300.0, "problems": [],
+            "name_taken": "",
         }  # fmt: skip
     assert central.removed == []
+
+
+async def test_before_a_token_is_used_up_it_is_said_that_the_name_is_taken() -> None:
+    body = {"token": str(TOKEN), "name": "central-c", "ports": []}
+
+    answer = await Central().ask("POST", "/join/preview", body)
+
+    assert answer.json()["name_taken"] == "central-c runs already: choose another"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from services.central.join.api import Check, over_tls
 from services.central.join.invites import InviteRefused, JoinsAs, redeemed
 from services.central.join.leaving import Leaving
 from services.central.join.machines import Machines, Report, row_of
+from services.central.join.names import Newcomer
 from services.central.join.node_api import PORTS_MAX, Port, reach_back
 from shared.invite_token import InviteTokenError, parse_token
 from shared.settings_events import Invite
@@ -44,6 +45,7 @@ class Cluster:
     invites: all there are; blocking. leaving: how a node is forgotten.
     node: what this machine is and holds, as of `/api/v1/node`. brokers: as others reach them.
     tick_age_ms: how old the newest tick of the log is by this clock; None before one.
+    why_taken: as of `Joining`.
     """
 
     invites: Callable[[], Sequence[Invite]]
@@ -52,6 +54,7 @@ class Cluster:
     brokers: Callable[[], str]
     tick_age_ms: Callable[[], float | None]
     now_ms: Callable[[], int]
+    why_taken: Callable[[Newcomer], Awaitable[str]]
 
 
 def machines_router(
@@ -100,6 +103,7 @@ def machines_router(
             "brokers": cluster.brokers(),
             "tick_age_ms": cluster.tick_age_ms(),
             "problems": await reach_back(request, body.ports),
+            "name_taken": await cluster.why_taken(Newcomer(body.name, JoinsAs.STANDBY)),
         }
 
     @router.post(
