@@ -13,6 +13,7 @@ TEXT_MAX: Final = 400
 FACTS: Final = (
     "raw_days", "minute_days", "hour_days", "name", "speed_bps", "to", "joins_as", "valid_s",
     "scope", "made_for", "stream", "minute", "candidate", "replaces",
+    "node",
 )  # fmt: skip
 """What of a request's body is noted. All else is left out: a secret must not get in by a name that
 nobody thought of."""

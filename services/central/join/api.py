@@ -23,6 +23,7 @@ from services.central.join.invites import (
     to_forget,
 )
 from services.central.join.names import Newcomer
+from services.central.login.audit_log import asked_by_invite
 from shared.invite_token import InviteToken, InviteTokenError, hash_secret, parse_token
 from shared.settings_events import Invite, SettingRemoved, SettingsEvent, invite_key
 
@@ -173,6 +174,8 @@ def invites_router(
                 )
             except InviteRefused as error:
                 raise HTTPException(HTTPStatus.FORBIDDEN, str(error)) from error
+            shown = {"name": body.name, "joins_as": used.joins_as, "replaces": body.replaces}
+            asked_by_invite(used.invite, shown)
             newcomer = Newcomer(body.name, body.joins_as, signed.key, is_again=used in known)
             if why := await joining.why_taken(newcomer):
                 raise HTTPException(HTTPStatus.CONFLICT, why)

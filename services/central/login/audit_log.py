@@ -5,16 +5,17 @@ recorded by the central that answered it, before the answer leaves.
 """
 
 import asyncio
+import json
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.types import Scope
 
-from services.central.login.access import Who
+from services.central.login.access import Kind, Who
 from services.central.login.metrics import LoginMetrics
 from shared.audit import Audited, AuditError, decode_audited, encode_audited, facts_of
 from shared.audit_writer import AuditWriter
@@ -33,16 +34,32 @@ FAILED_LOGIN: Final = "Failed to log in"
 
 @dataclass(slots=True)
 class Asked:
-    """A change that is being answered. body: as much of it as was read; is_noted: in the record."""
+    """A change that is being answered.
+
+    is_anybody: anybody may ask this, and who does has not shown yet who it is. body: as much of it
+    as was read; is_noted: in the record.
+    """
 
     who: Who
     scope: Scope
+    is_anybody: bool = False
     body: bytearray = field(default_factory=bytearray)
     is_noted: bool = False
 
 
 ASKED: Final[ContextVar[Asked | None]] = ContextVar("asked", default=None)
 """The change that the task at hand answers."""
+
+
+def asked_by_invite(invite: str, what: Mapping[str, str]) -> None:
+    """Say that an invite's token was shown for the change at hand.
+
+    what: what is noted of it, by names in `FACTS`, instead of the body, which holds the token.
+    """
+    if (asked := ASKED.get()) is not None:
+        asked.who = Who(Kind.INVITE, invite, address=asked.who.address)
+        asked.body = bytearray(json.dumps(what).encode())
+        asked.is_anybody = False
 
 
 class AuditLog:
