@@ -82,7 +82,7 @@ def facts_of(body: bytes) -> str:
     if not isinstance(content, Mapping):
         return ""
     return " ".join(
-        f"{name}={_shown(content[name])}" for name in FACTS if _is_plain(content.get(name))
+        f"{name}={plain_text(str(content[name]))}" for name in FACTS if _is_plain(content.get(name))
     )[:TEXT_MAX]
 
 
@@ -90,5 +90,6 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, str | int | float) and value != ""
 
 
-def _shown(value: object) -> str:
-    return "".join(each if each.isprintable() else "?" for each in str(value))[:100]
+def plain_text(text: str, *, length: int = 100) -> str:
+    """Return it without what is not printed, cut."""
+    return "".join(each if each.isprintable() else "?" for each in text)[:length]

@@ -4,14 +4,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import pytest
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
+from services.central.login.access import Kind, Need, Who
+from services.central.login.audit_log import FORCED, AuditLog
 from services.central.login.guard import Guarded
 from services.central.login.metrics import LoginMetrics
 from shared.audit import Audited, decode_audited
 from shared.invite_token import InviteToken, hash_secret, parse_token
+from shared.kafka import Brokers
 from shared.settings_events import Invite, SettingsEvent, invite_key
+from shared.topics import AUDIT
 from tests.central.test_guard import TOKEN, Noted, Site
 from tests.central.test_invites import SECRET, Book, join
 
@@ -92,3 +97,48 @@ async def test_who_is_refused_is_recorded_if_its_token_was_right() -> None:
     assert [each.status_code for each in answers] == [403, 403]
     assert (await join(book, token, scheme="http")).status_code == 403
     assert book.audit.noted == book.together == []
+
+
+class Topic:
+    """Takes records, unless it is away."""
+
+    def __init__(self) -> None:
+        self.taken: list[Audited] = []
+        self.is_away = False
+
+    async def note(self, audited: Audited) -> bool:
+        if not self.is_away:
+            self.taken.append(audited)
+        return not self.is_away
+
+
+async def test_what_was_forced_is_recorded_once_whoever_is_the_primary(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    metrics, topic = LoginMetrics("test", CollectorRegistry()), Topic()
+    who = Who(Kind.SYSTEM, "token", Need.OWN, "192.0.2.9")
+
+    def a_primary(at_ms: int) -> AuditLog:
+        audit = AuditLog(
+            Brokers("unused:1"), topic=AUDIT, node="a", now_ms=lambda: at_ms, metrics=metrics
+        )
+        monkeypatch.setattr(audit, "_writer", topic)
+        return audit
+
+    async def told(audit: AuditLog, facts: str) -> bool:
+        return await audit.note_once(audit.record_of_forced(who, facts))
+
+    first, second = a_primary(1), a_primary(2)
+    topic.is_away = True
+    assert not await told(first, "forced=disk")
+    topic.is_away = False
+    assert await told(first, "forced=disk")
+    assert await told(first, "forced=disk")
+    (record,) = topic.taken
+    assert (record.what, record.by, record.facts) == (FORCED, "system token", "forced=disk")
+
+    # What the one before recorded the next one has read.
+    second.entries.append(record)
+    assert await told(second, "forced=disk")
+    assert await told(second, "forced=disk, memory")
+    assert [each.facts for each in topic.taken] == ["forced=disk", "forced=disk, memory"]

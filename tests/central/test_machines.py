@@ -56,6 +56,7 @@ class Central:
     forgotten: list[str] = field(default_factory=list)
     brokers: dict[str, bool] = field(default_factory=dict)
     left: list[tuple[str, str]] = field(default_factory=list)
+    forced: list[str] = field(default_factory=list)
     is_away: bool = False
     now_ms: int = NOW_MS
 
@@ -101,6 +102,10 @@ class Central:
         self.listed.discard(node)
         return Response("{}")
 
+    async def note_forced(self, _request: Request, facts: str) -> bool:
+        self.forced.append(facts)
+        return not self.is_away
+
     async def why_taken(self, who: Newcomer) -> str:
         return "central-c runs already: choose another" if who.name in self.listed else ""
 
@@ -126,6 +131,7 @@ class Central:
             tick_age_ms=lambda: 300.0,
             now_ms=lambda: self.now_ms,
             why_taken=self.why_taken,
+            note_forced=self.note_forced,
         )
         app.include_router(
             machines_router(self.machines, cluster, authorized=authorized, to_primary=to_primary)
@@ -147,10 +153,28 @@ async def test_what_is_reported_is_listed_until_it_is_old() -> None:
     assert (await central.ask("GET", "/join/progress")).json()["rows"] == []
 
 
+async def test_a_join_in_spite_of_red_lines_is_recorded_or_told_again() -> None:
+    central = Central()
+    forced = {**COPYING, "forced": ["disk", "time\nzone"], "forced_ms": NOW_MS}
+    assert (await central.ask("POST", "/join/progress", COPYING)).status_code == 200
+    assert central.forced == []
+
+    assert (await central.ask("POST", "/join/progress", forced)).status_code == 200
+    assert central.forced == [
+        "name=central-c checked=2023-11-14T22:13:20.000Z forced=disk, time?zone"
+    ]
+    central.is_away = True
+    assert (await central.ask("POST", "/join/progress", forced)).status_code == 503
+    assert len(central.machines.known()) == 1
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"name": "x/y"},
+        {"forced": ["x" * 61]},
+        {"forced": ["x"] * 33},
+        {"forced_ms": -1},
         {"phase": "COPYING"},
         {"lines": [RED] * 33},
         {"lines": [{**RED, "light": "blue"}]},

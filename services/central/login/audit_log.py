@@ -10,7 +10,7 @@ import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from starlette.types import Scope
@@ -30,6 +30,7 @@ ENDED_KEPT: Final = 10_000
 LOGIN: Final = "Log in"
 LOGOUT: Final = "Log out"
 FAILED_LOGIN: Final = "Failed to log in"
+FORCED: Final = "Join in spite of red lines"
 
 
 @dataclass(slots=True)
@@ -79,6 +80,7 @@ class AuditLog:
         self._writer = AuditWriter(brokers, client_id=node, topic=topic)
         self.entries: deque[Audited] = deque(maxlen=ENTRIES_KEPT)
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._once: set[tuple[str, str]] = set()
         self._soon: set[asyncio.Task[None]] = set()
         self._follower = Follower(
             brokers,
@@ -113,6 +115,19 @@ class AuditLog:
         if not await self._writer.note(audited):
             self._metrics.audit_lost.inc()
 
+    async def note_once(self, audited: Audited) -> bool:
+        """Append, unless its like is there, told to another primary; False where it could not be.
+
+        Whoever told it tells it again then.
+        """
+        key = (audited.what, audited.facts)
+        if key in self._once or any((each.what, each.facts) == key for each in self.entries):
+            return True
+        if not await self._writer.note(audited):
+            return False
+        self._once.add(key)
+        return True
+
     def note_soon(self, audited: Audited) -> None:
         """Append without waiting."""
         task = asyncio.create_task(self.note(audited))
@@ -125,6 +140,10 @@ class AuditLog:
             self._now_ms(), self._node, str(who), who.address, what,
             status=status, count=count, session=who.session,
         )  # fmt: skip
+
+    def record_of_forced(self, who: Who, facts: str) -> Audited:
+        """Return what is noted of a machine that joins in spite of red lines."""
+        return replace(self.record(who, FORCED), facts=facts)
 
     def record_of(self, asked: Asked, status: int) -> Audited:
         """Return what is noted of a change."""
