@@ -13,6 +13,7 @@ TEXT_MAX: Final = 400
 FACTS: Final = (
     "raw_days", "minute_days", "hour_days", "name", "speed_bps", "to", "joins_as", "valid_s",
     "scope", "made_for", "stream", "minute", "candidate", "replaces",
+    "node",
 )  # fmt: skip
 """What of a request's body is noted. All else is left out: a secret must not get in by a name that
 nobody thought of."""
@@ -81,7 +82,7 @@ def facts_of(body: bytes) -> str:
     if not isinstance(content, Mapping):
         return ""
     return " ".join(
-        f"{name}={_shown(content[name])}" for name in FACTS if _is_plain(content.get(name))
+        f"{name}={plain_text(str(content[name]))}" for name in FACTS if _is_plain(content.get(name))
     )[:TEXT_MAX]
 
 
@@ -89,5 +90,6 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, str | int | float) and value != ""
 
 
-def _shown(value: object) -> str:
-    return "".join(each if each.isprintable() else "?" for each in str(value))[:100]
+def plain_text(text: str, *, length: int = 100) -> str:
+    """Return it without what is not printed, cut."""
+    return "".join(each if each.isprintable() else "?" for each in text)[:length]

@@ -36,5 +36,10 @@ def read_behalf(text: str) -> Behalf | None:
     return Behalf(kind, _printable(name), _printable(address.strip()))
 
 
+def address_in(text: str) -> str:
+    """Return from where the one asks that a header tells of, whoever it is; empty where unknown."""
+    return _printable(" ".join(text.split(" ")[2:]).strip())
+
+
 def _printable(text: str) -> str:
     return "".join(each if each.isprintable() else "?" for each in text)[:_LENGTH_MAX]

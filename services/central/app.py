@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 from prometheus_client import CONTENT_TYPE_LATEST, ProcessCollector, generate_latest
 from sqlalchemy import Engine
@@ -39,13 +39,14 @@ from services.central.join.leaving import Leaving
 from services.central.join.machine import brokers_for_others, https_url, joining_of
 from services.central.join.machines import Machines
 from services.central.join.machines_api import Cluster, machines_router
+from services.central.join.names import Newcomer, listed_centrals
 from services.central.join.network_api import network_router
 from services.central.join.node_api import facts_of, node_router
 from services.central.join.opening import opening_of
 from services.central.live.api import Subscribers, live_router
 from services.central.live.live_view import LiveView
 from services.central.login.api import pages_router
-from services.central.login.guard import may_change
+from services.central.login.guard import may_change, who_asks
 from services.central.login.part import LoginPart
 from services.central.metadata.database import MetadataUrlError, migrate, open_database
 from services.central.metadata.hints import Hints
@@ -399,6 +400,8 @@ def open_central(
             token=token,
             urls=lambda: member_urls(roles),
             collectors=collectors.heard_names,
+            centrals=lambda: listed_centrals(roles.role.state, config.name),
+            invites=tables.invites,
             install=downloads.install,
             keeper=keeper,
             replace=leaving.replace,
@@ -570,6 +573,10 @@ def _facts(central: Central) -> Callable[[], Awaitable[Json]]:
     )
 
 
+async def _nobody_joins(_who: Newcomer) -> str:
+    return ""
+
+
 def _cluster(central: Central) -> Cluster:
     """Return what machines are told that join or left."""
     role = central.roles.role
@@ -578,6 +585,10 @@ def _cluster(central: Central) -> Cluster:
         last_ms = role.state.last_tick_ms
         return None if last_ms is None else now_ms() - last_ms
 
+    async def note_forced(request: Request, facts: str) -> bool:
+        audit = central.login.audit
+        return await audit.note_once(audit.record_of_forced(who_asks(request), facts))
+
     return Cluster(
         invites=central.settings_tables.invites,
         leaving=central.leaving,
@@ -585,6 +596,8 @@ def _cluster(central: Central) -> Cluster:
         brokers=lambda: brokers_for_others(central.config),
         tick_age_ms=tick_age_ms,
         now_ms=now_ms,
+        note_forced=note_forced,
+        why_taken=_nobody_joins if central.joining is None else central.joining.why_taken,
     )
 
 

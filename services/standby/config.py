@@ -44,7 +44,7 @@ class StandbyConfig(BaseSettings):
         8491, ge=0, le=65_535, description="TCP port of the agent's API; 0 takes any free one."
     )
     is_forced: bool = Field(
-        False, description="Join in spite of red lines; it is written into the history."
+        False, description="Join in spite of red lines; the primary records it on topic `audit`."
     )
     copy_bytes_per_s: int = Field(
         0, ge=0, description="Most that the copy of the snapshot takes of the link; 0: no limit."

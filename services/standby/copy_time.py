@@ -8,6 +8,7 @@ from shared.topics import FLOWS
 
 KAFKA_S: Final = (FLOWS.retention or timedelta.max).total_seconds()
 """So long Kafka keeps a message of `flows`, where it does not say otherwise."""
+COPY_CHECK: Final = "time to copy"
 SNAPSHOT_S: Final = 24 * 3600.0
 """So long the primary keeps a snapshot that nobody releases."""
 SHARE: Final = 0.5
@@ -61,7 +62,7 @@ def judge(copying: Copying, *, kafka_s: float = KAFKA_S) -> Verdict:
 
 def line_of(store_bytes: int, bytes_per_s_max: int, *, kafka_s: float = KAFKA_S) -> Line:
     """Return the line of a check before a copy. bytes_per_s_max: its limit; 0 without one."""
-    check = "time to copy"
+    check = COPY_CHECK
     if not bytes_per_s_max:
         return Line(check, Light.GREEN, "no limit is set; it is watched while it copies")
     light, text = _judged(store_bytes, bytes_per_s_max, time_for(0.0, kafka_s=kafka_s))

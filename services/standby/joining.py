@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple, assert_never
 
+from services.standby.copy_time import COPY_CHECK
 from services.standby.preflight import Light, Line, stops
 
 
@@ -47,7 +48,8 @@ class Joining(NamedTuple):
     proven_until_ms: end of the last minute proven equal, 0 before; UTC. checked_ms: when the last
     checks were made; UTC. bytes_per_s, eta_s: of the copy now, 0 and None while nothing is known.
     pace, pace_light: whether the copy ends in time, in a sentence. again: why a standby copies the
-    primary once more; empty for a first copy.
+    primary once more; empty for a first copy. forced: names of the red lines in spite of which it
+    joined last; forced_ms: when these checks were made; UTC.
     """
 
     phase: Phase = Phase.REGISTERING
@@ -66,6 +68,8 @@ class Joining(NamedTuple):
     pace: str = ""
     pace_light: str = Light.GREEN.value
     again: str = ""
+    forced: Sequence[str] = ()
+    forced_ms: int = 0
 
 
 class Registered(NamedTuple):
@@ -162,16 +166,19 @@ def evolve(joining: Joining, event: Event) -> Joining:
         case Checked() if phase in _AFTER_CHECKS:
             is_stopped = bool(stops(event.lines)) and not joining.is_forced
             after = Phase.REFUSED if is_stopped else Phase.ASKING
-            return joining._replace(
+            checked = joining._replace(
                 phase=after, lines=tuple(event.lines), checked_ms=event.at_ms, problem=""
             )
+            return checked if is_stopped else _passed(checked)
         case Checked():
             return joining._replace(
                 lines=tuple(event.lines), checked_ms=event.at_ms, problem="", is_stuck=False
             )
         case Forced():
-            after = Phase.ASKING if phase is Phase.REFUSED else phase
-            return joining._replace(phase=after, is_forced=True)
+            forced = joining._replace(is_forced=True)
+            if phase is not Phase.REFUSED:
+                return forced
+            return _passed(forced)._replace(phase=Phase.ASKING)
         case SnapshotMade() if phase is Phase.ASKING:
             return joining._replace(
                 phase=Phase.COPYING,
@@ -183,6 +190,9 @@ def evolve(joining: Joining, event: Event) -> Joining:
             )
         case Copied() if phase is Phase.COPYING:
             after = Phase.RESTORING if event.is_whole else phase
+            if event.pace_light == Light.RED.value:
+                # It would have stopped a join that is not forced.
+                joining = _passed(joining, COPY_CHECK)
             return joining._replace(
                 phase=after,
                 bytes_done=event.bytes_done,
@@ -213,6 +223,12 @@ def evolve(joining: Joining, event: Event) -> Joining:
             return joining._replace(snapshot="")
         case _:
             return joining
+
+
+def _passed(joining: Joining, *more: str) -> Joining:
+    """Note the red lines of the last checks, and more of them, that stopped nothing."""
+    names = tuple(dict.fromkeys((*(line.check for line in stops(joining.lines)), *more)))
+    return joining._replace(forced=names, forced_ms=joining.checked_ms) if names else joining
 
 
 def owed(joining: Joining) -> Work:
@@ -274,8 +290,9 @@ def from_json(content: Any) -> Joining:  # Any: JSON
             Line(each["check"], Light(each["light"]), each["found"], each["remedy"])
             for each in content["lines"]
         )
+        forced = tuple(map(str, content.get("forced", ())))
         known = {name: content[name] for name in Joining._fields if name in content}
         phase = Phase[str(content["phase"]).upper()]
-        return Joining(**known | {"phase": phase, "lines": lines})
+        return Joining(**known | {"phase": phase, "lines": lines, "forced": forced})
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"no state of a join: {error!r}") from error

@@ -20,7 +20,7 @@ from services.standby import measuring
 from services.standby.config import StandbyConfig
 from services.standby.copy_time import line_of
 from services.standby.joining import lines_to_json
-from services.standby.preflight import Line, Measured, Primary, preflight
+from services.standby.preflight import Line, Measured, Primary, name_line, preflight
 from services.standby.primary_client import PrimaryAway
 from services.standby.steps import StepRefused, Steps
 from shared.config import ConfigError, load
@@ -84,6 +84,7 @@ async def _preview(config: StandbyConfig, primary: Address, token: InviteToken) 
     )
     here = this_machine(place, now_ms=_now_ms())
     return [
+        name_line(config.name, str(content.get("name_taken", ""))),
         *preflight(here, said, measured),
         line_of(said.store_bytes, config.copy_bytes_per_s),
     ]

@@ -101,6 +101,14 @@ def preflight(here: Machine, primary: Primary, measured: Measured) -> list[Line]
     ]
 
 
+def name_line(name: str, taken: str) -> Line:
+    """Return the line of a name before a join. taken: why it is another's, as the primary says."""
+    if not taken:
+        return Line("name", Light.GREEN, name)
+    found, _, remedy = taken.partition(": ")
+    return Line("name", Light.RED, found, remedy or "choose another by --name")
+
+
 def stops(lines: Sequence[Line]) -> list[Line]:
     """Return the lines that stop a join."""
     return [line for line in lines if line.light is Light.RED]

@@ -29,20 +29,27 @@ def is_due(told: Joining | None, now: Joining, since_s: float) -> bool:
     return told is None or now != told or since_s >= EVERY_S
 
 
-def report_of(joining: Joining, *, name: str, copies_only: bool) -> dict[str, Any]:
-    """Return the body of a report, no text of it longer than the primary takes."""
+def report_of(
+    joining: Joining, *, name: str, copies_only: bool, told: Joining | None = None
+) -> dict[str, Any]:
+    """Return the body of a report, no text of it longer than the primary takes.
+
+    told: what the primary was told last. What was forced is told once: it is recorded there.
+    """
     content = to_json(joining)
-    told = (
+    of_it = (
         "phase", "lines", "checked_ms", "bytes_done", "bytes_total", "bytes_per_s", "eta_s", "pace",
-        "pace_light", "problem", "is_stuck",
+        "pace_light", "problem", "is_stuck", "forced_ms",
     )  # fmt: skip
-    report: dict[str, Any] = {name: content[name] for name in told}
+    report: dict[str, Any] = {name: content[name] for name in of_it}
     report |= {
         "name": name,
         "says": joining.phase.value,
         "problem": joining.problem or joining.again,
         "copies_only": copies_only,
     }
+    if told is None or (told.forced, told.forced_ms) != (joining.forced, joining.forced_ms):
+        report["forced"] = list(joining.forced)
     return {name: _cut(value) for name, value in report.items()}
 
 
@@ -95,14 +102,16 @@ class Reporter:
             # Before it is admitted it has no certificate to show.
             is_admitted = now.phase is not Phase.REGISTERING
             if is_admitted and is_due(told, now, self._now_s() - told_s):
-                if await self._tell(now):
+                if await self._tell(now, told):
                     told, told_s = now, self._now_s()
                 else:
                     await asyncio.sleep(AFTER_FAILURE_S)
             await asyncio.sleep(LOOK_S)
 
-    async def _tell(self, joining: Joining) -> bool:
-        body = json.dumps(report_of(joining, name=self._name, copies_only=self._copies_only))
+    async def _tell(self, joining: Joining, told: Joining | None) -> bool:
+        body = json.dumps(
+            report_of(joining, name=self._name, copies_only=self._copies_only, told=told)
+        )
         said = "there is nobody to be told"
         try:
             headers = {

@@ -14,6 +14,7 @@ from services.central.login.door import Door, behalf_of
 from services.central.login.guard import Guarded
 from services.central.login.metrics import LoginMetrics
 from services.central.login.sessions import Session, session_key, stamp_of, write_session
+from shared.audit import Audited
 from shared.invite_token import hash_secret
 from shared.kafka import Brokers
 from shared.settings_events import Account, ApiToken
@@ -41,6 +42,22 @@ class Site:
             now_s=lambda: 1_000.0,
             opens_reading=opens_reading,
         )
+
+
+class Noted(AuditLog):
+    """A record in memory."""
+
+    def __init__(self, metrics: LoginMetrics) -> None:
+        super().__init__(
+            Brokers("127.0.0.1:1"), topic=AUDIT, node="a", now_ms=lambda: 0, metrics=metrics
+        )
+        self.noted: list[Audited] = []
+
+    async def note(self, audited: Audited) -> None:
+        self.noted.append(audited)
+
+    def note_soon(self, audited: Audited) -> None:
+        self.noted.append(audited)
 
 
 def scope_of(kind: str = "http", scheme: str = "https", **headers: str) -> dict[str, Any]:
@@ -135,9 +152,7 @@ async def chunks_until_the_end(site: Site, *, ends: bool) -> list[Message]:
 async def sent(site: Site, app: object, scope: Scope) -> list[Message]:
     said: list[Message] = []
     metrics = LoginMetrics("test", CollectorRegistry())
-    audit = AuditLog(
-        Brokers("127.0.0.1:1"), topic=AUDIT, node="a", now_ms=lambda: 0, metrics=metrics
-    )
+    audit = Noted(metrics)
     coming: Iterator[Message] = iter(
         [{"type": "websocket.connect"}, *({"type": "websocket.receive", "text": "2"},) * 5]
     )

@@ -8,9 +8,11 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from services.central.join.api import Joining, Signed, invites_router
 from services.central.join.invites import KEPT_MS, InviteRefused, JoinsAs, redeemed, to_forget
+from services.central.join.names import Newcomer
 from services.central.problems import Forbidden, add_problems
 from shared.invite_token import InviteToken, InviteTokenError, hash_secret, parse_token
 from shared.settings_events import Invite, SettingRemoved, SettingsEvent, key_of
@@ -99,11 +101,12 @@ class Book:
     kept: dict[str, Invite] = field(default_factory=dict)
     now_ms: int = 1_000
     url: str = "https://central.example:8443"
-    collectors: frozenset[str] = frozenset()
+    taken: set[str] = field(default_factory=set)
     done: list[str] = field(default_factory=list)
 
-    async def why_taken(self, name: str, _joins_as: JoinsAs) -> str:
-        return f"a collector named {name} runs already" if name in self.collectors else ""
+    async def why_taken(self, who: Newcomer) -> str:
+        is_taken = who.name in self.taken and not who.is_again
+        return f"one named {who.name} runs already" if is_taken else ""
 
     async def replace(self, _request: Request, gone: str, newcomer: str) -> None:
         if gone == "lives":
@@ -112,6 +115,9 @@ class Book:
 
     async def stay(self, machine: str) -> None:
         self.done.append(f"{machine} stays")
+
+    def guard(self, app: ASGIApp) -> Any:  # Any: httpx has its own type of an application
+        return app
 
     def invites(self) -> list[Invite]:
         return list(self.kept.values())
@@ -159,7 +165,7 @@ class Book:
             )
         )
         return httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url=f"{scheme}://central.example"
+            transport=httpx.ASGITransport(self.guard(app)), base_url=f"{scheme}://central.example"
         )
 
 
@@ -220,14 +226,26 @@ async def test_a_collector_is_invited_and_is_no_standby() -> None:
 
 
 async def test_a_name_that_is_taken_uses_nothing_up() -> None:
-    book = Book(collectors=frozenset({"central-c"}))
+    book = Book(taken={"central-c"})
     made = await invited(book, joins_as="collector")
 
     # Without a token nobody is told who is there.
     assert (await join(book, made["token"][:-1], joins_as="collector")).status_code == 403
     taken = await join(book, made["token"], joins_as="collector")
     assert (taken.status_code, "named central-c runs already" in taken.text) == (409, True)
+    assert book.invites()[0].used_by == ""
     assert (await join(book, made["token"], joins_as="collector", name="other")).status_code == 200
+
+
+async def test_who_comes_again_by_its_invite_is_not_taken_for_another() -> None:
+    book = Book()
+    made = await invited(book)
+    assert (await join(book, made["token"])).status_code == 200
+    book.taken.add("central-c")
+
+    assert (await join(book, made["token"])).status_code == 200
+    other = await join(book, (await invited(book))["token"])
+    assert (other.status_code, "runs already" in other.text) == (409, True)
 
 
 async def test_one_that_is_gone_is_replaced_before_the_token_is_used_up() -> None:

@@ -11,11 +11,13 @@ from services.central.config import CentralConfig
 from services.central.join.api import Joining
 from services.central.join.invites import JoinsAs
 from services.central.join.machine import joining_of
-from shared.kafka import Brokers
+from services.central.join.names import Newcomer
+from shared.kafka import Brokers, open_membership
 from shared.membership import Controller, Facts, Member
 from shared.network import Network, write_network
 from shared.settings_events import SettingsEvent
 from shared.tls import fingerprint
+from tests.central.kafka_machines import MemoryMachines, cluster
 from tests.tls_nodes import authority_in, make_node
 
 TOKEN = "token-of-the-cluster"
@@ -28,12 +30,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def own_keeper(facts: Facts | None = None) -> Keeper:
+def own_keeper(facts: Facts | None = None, machines: MemoryMachines | None = None) -> Keeper:
     async def change(event: SettingsEvent) -> None:
         raise AssertionError(event)
 
     keeper = Keeper(
-        brokers=lambda: None,
+        brokers=lambda: None if machines is None else Brokers("unused:1"),
         local=Brokers("unused:1"),
         home=1,
         is_primary=lambda: True,
@@ -42,6 +44,7 @@ def own_keeper(facts: Facts | None = None) -> Keeper:
         leaving=dict,
         change=change,
         now_ms=lambda: 0,
+        connect=open_membership if machines is None else machines.connect,
     )
     keeper.facts = facts
     return keeper
@@ -65,6 +68,8 @@ def joining(
         token=TOKEN,
         urls=lambda: ["https://flows.example:8443"],
         collectors=lambda: {"collector-1"},
+        centrals=lambda: {"central-a": True},
+        invites=lambda: (),
         install=lambda url, joins_as: [],
         keeper=keeper or own_keeper(),
         replace=replace,
@@ -100,21 +105,22 @@ def test_a_certificate_of_the_users_own_is_what_invites_name(folder: Path) -> No
         assert found.given("node", role)["https_ca"].encode() == company.certificate_pem
 
 
-async def test_only_a_collectors_name_is_taken_by_a_collector(folder: Path) -> None:
+async def test_who_is_there_is_asked_before_a_name_is_given(folder: Path) -> None:
     found = joining(folder)
 
-    assert "runs already" in await found.why_taken("collector-1", JoinsAs.COLLECTOR)
-    assert not await found.why_taken("collector-2", JoinsAs.COLLECTOR)
-    assert not await found.why_taken("collector-1", JoinsAs.STANDBY)
+    assert "runs already" in await found.why_taken(Newcomer("collector-1", JoinsAs.COLLECTOR))
+    assert "runs already" in await found.why_taken(Newcomer("central-a", JoinsAs.STANDBY))
+    assert not await found.why_taken(Newcomer("central-c", JoinsAs.STANDBY))
 
 
-async def test_no_other_disk_joins_under_the_name_of_one_that_votes(folder: Path) -> None:
-    members = tuple(Member(each, f"m{each}", "h", 10, is_alive=each != 7) for each in (1, 7, 8))
-    controllers = tuple(Controller(each, bytes(16), each != 8, 0) for each in (1, 7, 8))
-    found = joining(folder, own_keeper(Facts("id", members, controllers, (), {})))
+async def test_a_broker_that_was_forgotten_since_takes_no_name(folder: Path) -> None:
+    machines = MemoryMachines(cluster(1))
+    keeper = own_keeper(cluster(1, 7, voters=(1, 7)), machines)
+    found = joining(folder, keeper)
 
-    assert "--replace m7" in await found.why_taken("m7", JoinsAs.WITNESS)
-    assert not await found.why_taken("m8", JoinsAs.STANDBY)
+    assert not await found.why_taken(Newcomer("m7", JoinsAs.WITNESS))
+    keeper.facts = machines.facts_now = cluster(1, 7, voters=(1, 7))
+    assert "the broker of m7 votes" in await found.why_taken(Newcomer("m7", JoinsAs.WITNESS))
 
 
 def test_a_machine_with_a_broker_is_told_where_it_votes_and_a_collector_is_not(

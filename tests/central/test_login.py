@@ -80,9 +80,12 @@ def test_what_is_not_named_needs_what_its_method_can(method: str, path: str, nee
 def test_every_change_is_recorded_and_what_nodes_tell_each_other_is_not() -> None:
     assert is_recorded("PUT", "/api/v1/settings/retention")
     assert is_recorded("POST", "/api/v1/a/route/of/a/later/release")
+    assert is_recorded("POST", "/api/v1/join")
+    assert is_recorded("POST", "/api/v1/cluster/forget")
     for method, path in (
         ("GET", "/api/v1/invites"),
         ("POST", "/api/v1/join/progress"),
+        ("POST", "/api/v1/join/preview"),
         ("POST", "/_nicegui_ws/socket.io/"),
         ("POST", "/login"),
     ):

@@ -15,6 +15,7 @@ from services.central.answers import Json
 from services.central.join.leaving import Leaving
 from services.central.join.machines import KEPT_MS, LATE_MS, MACHINES_MAX, Heard, Machines, Report
 from services.central.join.machines_api import Cluster, machines_router
+from services.central.join.names import Newcomer
 from services.central.pages.failover import failover_of
 from services.central.pages.machines import machines_of
 from services.central.problems import Forbidden, add_problems, problem
@@ -55,6 +56,7 @@ class Central:
     forgotten: list[str] = field(default_factory=list)
     brokers: dict[str, bool] = field(default_factory=dict)
     left: list[tuple[str, str]] = field(default_factory=list)
+    forced: list[str] = field(default_factory=list)
     is_away: bool = False
     now_ms: int = NOW_MS
 
@@ -100,6 +102,13 @@ class Central:
         self.listed.discard(node)
         return Response("{}")
 
+    async def note_forced(self, _request: Request, facts: str) -> bool:
+        self.forced.append(facts)
+        return not self.is_away
+
+    async def why_taken(self, who: Newcomer) -> str:
+        return "central-c runs already: choose another" if who.name in self.listed else ""
+
     async def node(self) -> Json:
         return {"store_bytes": 5}
 
@@ -121,6 +130,8 @@ class Central:
             brokers=lambda: "kafka:1",
             tick_age_ms=lambda: 300.0,
             now_ms=lambda: self.now_ms,
+            why_taken=self.why_taken,
+            note_forced=self.note_forced,
         )
         app.include_router(
             machines_router(self.machines, cluster, authorized=authorized, to_primary=to_primary)
@@ -142,10 +153,28 @@ async def test_what_is_reported_is_listed_until_it_is_old() -> None:
     assert (await central.ask("GET", "/join/progress")).json()["rows"] == []
 
 
+async def test_a_join_in_spite_of_red_lines_is_recorded_or_told_again() -> None:
+    central = Central()
+    forced = {**COPYING, "forced": ["disk", "time\nzone"], "forced_ms": NOW_MS}
+    assert (await central.ask("POST", "/join/progress", COPYING)).status_code == 200
+    assert central.forced == []
+
+    assert (await central.ask("POST", "/join/progress", forced)).status_code == 200
+    assert central.forced == [
+        "name=central-c checked=2023-11-14T22:13:20.000Z forced=disk, time?zone"
+    ]
+    central.is_away = True
+    assert (await central.ask("POST", "/join/progress", forced)).status_code == 503
+    assert len(central.machines.known()) == 1
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"name": "x/y"},
+        {"forced": ["x" * 61]},
+        {"forced": ["x"] * 33},
+        {"forced_ms": -1},
         {"phase": "COPYING"},
         {"lines": [RED] * 33},
         {"lines": [{**RED, "light": "blue"}]},
@@ -194,8 +223,17 @@ async def test_a_token_shows_the_primary_and_is_not_used_up() -> None:
         answer = await central.ask("POST", "/join/preview", body)
         assert answer.json() == {
             "store_bytes": 5, "brokers": "kafka:1", "tick_age_ms": 300.0, "problems": [],
+            "name_taken": "",
         }  # fmt: skip
     assert central.removed == []
+
+
+async def test_before_a_token_is_used_up_it_is_said_that_the_name_is_taken() -> None:
+    body = {"token": str(TOKEN), "name": "central-c", "ports": []}
+
+    answer = await Central().ask("POST", "/join/preview", body)
+
+    assert answer.json()["name_taken"] == "central-c runs already: choose another"
 
 
 @pytest.mark.parametrize(

@@ -243,6 +243,25 @@ def test_where_nothing_differs_nothing_is_mended_on_any_machine(site: Site, stan
         assert (done.returncode, done.stderr) == (1, "nothing differs\n")
 
 
+@pytest.mark.parametrize("name", ["central-b", NAME])
+def test_nobody_joins_under_a_name_that_is_anothers(
+    site: Site, standby: Path, name: str, tmp_path: Path
+) -> None:
+    made = site.invite()
+    _steadflow, _role, _join, primary, *token = made["line"].split()
+    asked = ["standby", "check", primary, *token, "--name", name, "--home", str(tmp_path), "--json"]
+
+    lines = json.loads(site.system.run(*asked, check=False).stdout)["lines"]
+    assert {each["check"]: each["light"] for each in lines}["name"] == "red"
+    words = [*site.words(made, tmp_path / "eight"), "--name", name]
+    refused = site.system.run(*words, check=False)
+    assert (refused.returncode, f"{name} runs already" in refused.stderr) == (1, True)
+
+    rows = get(f"{site.system_url}/api/v1/audit", site)["rows"]
+    by_invite = {(each["facts"], each["status"]) for each in rows if each["by"][:7] == "invite "}
+    assert {(f"name={NAME} joins_as=standby", 200)} <= by_invite
+
+
 @dataclass
 class Collector:
     """A collector's machine: how its line is run there."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.audit import TEXT_MAX, Audited, AuditError, decode_audited, encode_audited, facts_of
-from shared.on_behalf import Behalf, read_behalf, write_behalf
+from shared.on_behalf import Behalf, address_in, read_behalf, write_behalf
 
 # Never change a line: these bytes are in somebody's log.
 STORED: list[tuple[bytes, Audited]] = [
@@ -69,5 +69,7 @@ def test_for_whom_somebody_asks_is_read_back() -> None:
     assert read_behalf(write_behalf(Behalf("token", "my script"))) == Behalf("token", "my_script")
     for wrong in ("", "account", "root admin", "nobody x"):
         assert read_behalf(wrong) is None
+    assert address_in(write_behalf(Behalf("nobody", "", "192.0.2.7"))) == "192.0.2.7"
+    assert address_in(write_behalf(Behalf("nobody", ""))) == address_in("") == ""
     assert write_behalf(Behalf("token", "zwölf\r\nX: y")).isascii()
     assert "\n" not in write_behalf(Behalf("token", "zwölf\r\nX: y"))

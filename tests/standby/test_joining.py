@@ -78,6 +78,23 @@ def test_red_stops_and_a_person_may_force_it() -> None:
     assert after(Forced(), Registered(), Checked((RED,))).phase is Phase.ASKING
 
 
+def test_which_red_lines_were_forced_is_kept() -> None:
+    checks = (Registered(), Checked((GREEN, RED), 5))
+    before, behind = after(Forced(), *checks), after(*checks, Forced())
+
+    for joining in (before, behind, from_json(to_json(before))):
+        assert (joining.forced, joining.forced_ms) == (("disk",), 5)
+    # What stops nothing was not forced.
+    for joining in (after(*checks), after(Forced(), Registered(), Checked((GREEN,), 5))):
+        assert joining.forced == ()
+    # A standby that turns red later joined without.
+    assert evolve(after(*(event for _, event in WAY)), Checked((RED,), 9)).forced == ()
+
+    slow = Copied(1, 100, pace_light=Light.RED.value)
+    copying = evolve(evolve(before, SnapshotMade("s1", 30_000)), slow)
+    assert evolve(copying, slow).forced == ("disk", "time to copy")
+
+
 def test_a_snapshot_that_is_gone_is_asked_for_again() -> None:
     joining = after(*(event for _, event in WAY[:4]), SnapshotLost("released"))
 

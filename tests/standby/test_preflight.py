@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from services.standby.measuring import kept_days
-from services.standby.preflight import Light, Measured, Primary, preflight, stops
+from services.standby.preflight import (
+    Light,
+    Line,
+    Measured,
+    Primary,
+    name_line,
+    preflight,
+    stops,
+)
 from shared.machine import Machine
 from shared.this_machine import this_machine
 
@@ -129,3 +137,15 @@ def test_facts_of_a_machine_are_read_back(tmp_path: Any) -> None:
     ):
         with pytest.raises(ValueError, match="machine"):
             Machine.from_json(wrong)
+
+
+def test_a_name_that_is_anothers_is_red_with_what_to_do() -> None:
+    said = "a central named central-b runs already: choose another by --name"
+
+    assert name_line("central-b", said) == Line(
+        "name",
+        Light.RED,
+        "a central named central-b runs already",
+        "choose another by --name",
+    )
+    assert name_line("central-c", "").light is Light.GREEN

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.join_shown import Change, wanted
-from services.central.join.machines import Report
+from services.central.join.machines import Report, forced_facts
 from services.standby.app import build
 from services.standby.central_here import CentralHere
 from services.standby.config import StandbyConfig
@@ -198,6 +198,18 @@ def test_what_is_told_to_the_primary_is_what_it_takes() -> None:
 
     assert (report.phase, report.eta_s, report.copies_only) == ("standby", 12.5, True)
     assert report.lines[0].light == "amber"
+
+
+def test_what_was_forced_is_told_until_the_primary_took_it() -> None:
+    joining = standing_by()._replace(forced=("disk", "time zone"), forced_ms=1_700_000_000_000)
+
+    def told(before: Joining | None) -> str:
+        report = report_of(joining, name="c", copies_only=False, told=before)
+        return forced_facts(Report.model_validate(report))
+
+    assert told(None) == "name=c checked=2023-11-14T22:13:20.000Z forced=disk, time zone"
+    assert told(standing_by()) == told(joining._replace(forced_ms=1)) == told(None)
+    assert told(joining._replace(bytes_done=1)) == ""
 
 
 def test_news_are_told_at_once_and_the_rest_now_and_then() -> None:

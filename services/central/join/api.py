@@ -22,6 +22,8 @@ from services.central.join.invites import (
     standing_of,
     to_forget,
 )
+from services.central.join.names import Newcomer
+from services.central.login.audit_log import asked_by_invite
 from shared.invite_token import InviteToken, InviteTokenError, hash_secret, parse_token
 from shared.settings_events import Invite, SettingRemoved, SettingsEvent, invite_key
 
@@ -70,7 +72,7 @@ class Joining:
     fingerprint: of what others can verify that by. sign: makes a certificate of a request, for a
     node of a name and role; raises ValueError with one sentence. given: what a machine of that
     name that joined as this is told. install: lines that get the release there, from that url;
-    blocking. why_taken: why nobody else can have that name in that role; empty when one can.
+    blocking. why_taken: why that name is another's, in a sentence; empty when it is free.
     replace: has the second machine take the place of the first, in the name of that request; raises
     HTTPException. stay: keeps a machine that was leaving.
     """
@@ -81,7 +83,7 @@ class Joining:
     given: Callable[[str, JoinsAs], Json]
     now_ms: Callable[[], int]
     install: Callable[[str, JoinsAs], Sequence[str]]
-    why_taken: Callable[[str, JoinsAs], Awaitable[str]]
+    why_taken: Callable[[Newcomer], Awaitable[str]]
     replace: Callable[[Request, str, str], Awaitable[None]]
     stay: Callable[[str], Awaitable[None]]
 
@@ -159,9 +161,10 @@ def invites_router(
             raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
         # Two machines with one token must not both read it as unused.
         async with one_at_a_time:
+            known = await asyncio.to_thread(invites)
             try:
                 used = redeemed(
-                    await asyncio.to_thread(invites),
+                    known,
                     invite=token.invite,
                     secret=token.secret,
                     joins_as=body.joins_as,
@@ -171,7 +174,10 @@ def invites_router(
                 )
             except InviteRefused as error:
                 raise HTTPException(HTTPStatus.FORBIDDEN, str(error)) from error
-            if why := await joining.why_taken(body.name, body.joins_as):
+            shown = {"name": body.name, "joins_as": used.joins_as, "replaces": body.replaces}
+            asked_by_invite(used.invite, shown)
+            newcomer = Newcomer(body.name, body.joins_as, signed.key, is_again=used in known)
+            if why := await joining.why_taken(newcomer):
                 raise HTTPException(HTTPStatus.CONFLICT, why)
             if body.replaces:
                 await joining.replace(request, body.replaces, body.name)

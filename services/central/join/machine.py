@@ -1,8 +1,9 @@
 """This machine as others join it: its name for them, its authority, and what they are told."""
 
+import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from fastapi import Request
@@ -12,10 +13,12 @@ from services.central.brokers.keeper import Keeper
 from services.central.config import CentralConfig
 from services.central.join.api import Joining
 from services.central.join.invites import JoinsAs
+from services.central.join.names import Known, Newcomer, why_taken
 from services.central.join.signing import signer
 from shared.config import ConfigError
 from shared.kafka import KafkaAway, MembershipRefused
 from shared.network import Network, NetworkError, read_network
+from shared.settings_events import Invite
 from shared.tls import Authority, TlsError, fingerprint, last_certificate, load_authority
 from shared.tls.files import read_pem
 
@@ -60,6 +63,8 @@ def joining_of(
     token: str | None,
     urls: Callable[[], list[str]],
     collectors: Callable[[], Collection[str]],
+    centrals: Callable[[], Mapping[str, bool]],
+    invites: Callable[[], Sequence[Invite]],
     install: Callable[[str, JoinsAs], Sequence[str]],
     keeper: Keeper,
     replace: Callable[[Request, str, str], Awaitable[None]],
@@ -68,8 +73,8 @@ def joining_of(
     """Return how machines join through this central; None where it has no authority.
 
     token: of the cluster, which a standby gets too. urls: of all centrals. collectors: names of
-    those that are heard. install, replace: as of `Joining`. keeper: knows the brokers. Raises
-    ConfigError.
+    those that are heard. centrals: as of `Known`. invites: all there are; blocking. install,
+    replace: as of `Joining`. keeper: knows the brokers. Raises ConfigError.
     """
     if config.authority_dir is None or token is None:
         return None
@@ -97,22 +102,17 @@ def joining_of(
         own = config.https_certificate
         return fingerprint(authority.certificate_pem if own is None else read_pem(own))
 
-    async def why_taken(name: str, joins_as: JoinsAs) -> str:
-        if joins_as is JoinsAs.COLLECTOR:
-            if name in collectors():
-                return f"a collector named {name} runs already: choose another by --name"
-            return ""
-        if keeper.votes(name):
-            # It may have been forgotten since.
+    async def taken(who: Newcomer) -> str:
+        admitted = await asyncio.to_thread(invites)
+
+        def why() -> str:
+            return why_taken(who, Known(collectors(), centrals(), keeper.facts, admitted, now_ms()))
+
+        if why() and keeper.facts is not None:
+            # What a broker was may be over since.
             with contextlib.suppress(KafkaAway, MembershipRefused):
                 await keeper.look()
-        if keeper.votes(name):
-            # Another disk under that name would be a second voter of its number.
-            return (
-                f"the broker of {name} votes: choose another by --name, and --replace {name} "
-                "where that machine is gone"
-            )
-        return ""
+        return why()
 
     return Joining(
         url=lambda: https_url(config),
@@ -121,7 +121,7 @@ def joining_of(
         given=given,
         now_ms=now_ms,
         install=install,
-        why_taken=why_taken,
+        why_taken=taken,
         replace=replace,
         stay=keeper.stay,
     )

@@ -2,16 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.central.answers import Json
+from services.central.instants import format_instant
+from shared.audit import plain_text
 
 MACHINES_MAX = 16
 KEPT_MS = 24 * 3600 * 1000
 """A machine that said nothing for so long is listed no more."""
 LATE_MS = 180_000
 """An agent reports every ten seconds, one of an older release every minute."""
+FORCED_CHARACTERS = 250
 _TEXT = Field("", max_length=300)
 
 
@@ -26,7 +30,10 @@ class ReportedLine(BaseModel):
 
 
 class Report(BaseModel):
-    """How far a machine is, as its agent says."""
+    """How far a machine is, as its agent says.
+
+    forced: names of the red lines in spite of which it joined, by checks at forced_ms, UTC.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
@@ -43,6 +50,8 @@ class Report(BaseModel):
     problem: str = _TEXT
     is_stuck: bool = False
     copies_only: bool = False
+    forced: list[Annotated[str, Field(max_length=60)]] = Field(default=[], max_length=32)
+    forced_ms: int = Field(0, ge=0, lt=1 << 53)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,14 @@ class Machines:
         since_ms = self._now_ms() - KEPT_MS
         self._heard = {name: each for name, each in self._heard.items() if each.at_ms >= since_ms}
         return [self._heard[name] for name in sorted(self._heard)]
+
+
+def forced_facts(report: Report) -> str:
+    """Return what is noted of a join in spite of red lines; empty for any other."""
+    if not report.forced:
+        return ""
+    names = plain_text(", ".join(report.forced), length=FORCED_CHARACTERS)
+    return f"name={report.name} checked={format_instant(report.forced_ms)} forced={names}"
 
 
 def row_of(heard: Heard) -> Json:

@@ -14,7 +14,8 @@ from services.central.answers import Json
 from services.central.join.api import Check, over_tls
 from services.central.join.invites import InviteRefused, JoinsAs, redeemed
 from services.central.join.leaving import Leaving
-from services.central.join.machines import Machines, Report, row_of
+from services.central.join.machines import Machines, Report, forced_facts, row_of
+from services.central.join.names import Newcomer
 from services.central.join.node_api import PORTS_MAX, Port, reach_back
 from shared.invite_token import InviteTokenError, parse_token
 from shared.settings_events import Invite
@@ -44,6 +45,8 @@ class Cluster:
     invites: all there are; blocking. leaving: how a node is forgotten.
     node: what this machine is and holds, as of `/api/v1/node`. brokers: as others reach them.
     tick_age_ms: how old the newest tick of the log is by this clock; None before one.
+    why_taken: as of `Joining`. note_forced: records once what is noted of a join in spite of red
+    lines; False where it could not.
     """
 
     invites: Callable[[], Sequence[Invite]]
@@ -52,6 +55,8 @@ class Cluster:
     brokers: Callable[[], str]
     tick_age_ms: Callable[[], float | None]
     now_ms: Callable[[], int]
+    why_taken: Callable[[Newcomer], Awaitable[str]]
+    note_forced: Callable[[Request, str], Awaitable[bool]]
 
 
 def machines_router(
@@ -64,8 +69,12 @@ def machines_router(
     @router.post(
         "/join/progress", summary="Say how far a machine is that joins", dependencies=before
     )
-    async def report(body: Report) -> Json:
+    async def report(body: Report, request: Request) -> Json:
         machines.hear(body)
+        facts = forced_facts(body)
+        if facts and not await cluster.note_forced(request, facts):
+            why = "that it was forced could not be recorded: tell it again"
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, why)
         return {"name": body.name}
 
     @router.get(
@@ -100,6 +109,7 @@ def machines_router(
             "brokers": cluster.brokers(),
             "tick_age_ms": cluster.tick_age_ms(),
             "problems": await reach_back(request, body.ports),
+            "name_taken": await cluster.why_taken(Newcomer(body.name, JoinsAs.STANDBY)),
         }
 
     @router.post(

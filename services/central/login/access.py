@@ -31,6 +31,7 @@ class Kind(Enum):
     TOKEN = "token"
     ACCOUNT = "account"
     SYSTEM = "system"
+    INVITE = "invite"
 
 
 class Scope(Enum):
@@ -80,17 +81,17 @@ _OWN: Final = (
 """Who may make others known, become part of the cluster, or take all data away."""
 
 
+_CHANGE_BY_INVITE: Final = "/api/v1/join"
+"""Open, as the invite is in the body; and a machine becomes part of the cluster."""
 _NO_CHANGE: Final = ("/api/v1/join/progress", "/api/v1/node/reach")
 """What nodes tell and ask each other again and again."""
 
 
 def is_recorded(method: str, path: str) -> bool:
     """Whether a request is a change, which the record has to have."""
-    return (
-        method not in READING
-        and path not in _NO_CHANGE
-        and needed(method, path) in (Need.CHANGE, Need.OWN)
-    )
+    if method in READING or path in _NO_CHANGE:
+        return False
+    return path == _CHANGE_BY_INVITE or needed(method, path) in (Need.CHANGE, Need.OWN)
 
 
 def needed(method: str, path: str) -> Need:

@@ -5,16 +5,17 @@ recorded by the central that answered it, before the answer leaves.
 """
 
 import asyncio
+import json
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from starlette.types import Scope
 
-from services.central.login.access import Who
+from services.central.login.access import Kind, Who
 from services.central.login.metrics import LoginMetrics
 from shared.audit import Audited, AuditError, decode_audited, encode_audited, facts_of
 from shared.audit_writer import AuditWriter
@@ -29,20 +30,37 @@ ENDED_KEPT: Final = 10_000
 LOGIN: Final = "Log in"
 LOGOUT: Final = "Log out"
 FAILED_LOGIN: Final = "Failed to log in"
+FORCED: Final = "Join in spite of red lines"
 
 
 @dataclass(slots=True)
 class Asked:
-    """A change that is being answered. body: as much of it as was read; is_noted: in the record."""
+    """A change that is being answered.
+
+    is_anybody: anybody may ask this, and who does has not shown yet who it is. body: as much of it
+    as was read; is_noted: in the record.
+    """
 
     who: Who
     scope: Scope
+    is_anybody: bool = False
     body: bytearray = field(default_factory=bytearray)
     is_noted: bool = False
 
 
 ASKED: Final[ContextVar[Asked | None]] = ContextVar("asked", default=None)
 """The change that the task at hand answers."""
+
+
+def asked_by_invite(invite: str, what: Mapping[str, str]) -> None:
+    """Say that an invite's token was shown for the change at hand.
+
+    what: what is noted of it, by names in `FACTS`, instead of the body, which holds the token.
+    """
+    if (asked := ASKED.get()) is not None:
+        asked.who = Who(Kind.INVITE, invite, address=asked.who.address)
+        asked.body = bytearray(json.dumps(what).encode())
+        asked.is_anybody = False
 
 
 class AuditLog:
@@ -62,6 +80,7 @@ class AuditLog:
         self._writer = AuditWriter(brokers, client_id=node, topic=topic)
         self.entries: deque[Audited] = deque(maxlen=ENTRIES_KEPT)
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._once: set[tuple[str, str]] = set()
         self._soon: set[asyncio.Task[None]] = set()
         self._follower = Follower(
             brokers,
@@ -96,6 +115,19 @@ class AuditLog:
         if not await self._writer.note(audited):
             self._metrics.audit_lost.inc()
 
+    async def note_once(self, audited: Audited) -> bool:
+        """Append, unless its like is there, told to another primary; False where it could not be.
+
+        Whoever told it tells it again then.
+        """
+        key = (audited.what, audited.facts)
+        if key in self._once or any((each.what, each.facts) == key for each in self.entries):
+            return True
+        if not await self._writer.note(audited):
+            return False
+        self._once.add(key)
+        return True
+
     def note_soon(self, audited: Audited) -> None:
         """Append without waiting."""
         task = asyncio.create_task(self.note(audited))
@@ -108,6 +140,10 @@ class AuditLog:
             self._now_ms(), self._node, str(who), who.address, what,
             status=status, count=count, session=who.session,
         )  # fmt: skip
+
+    def record_of_forced(self, who: Who, facts: str) -> Audited:
+        """Return what is noted of a machine that joins in spite of red lines."""
+        return replace(self.record(who, FORCED), facts=facts)
 
     def record_of(self, asked: Asked, status: int) -> Audited:
         """Return what is noted of a change."""

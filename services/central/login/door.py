@@ -10,7 +10,7 @@ from services.central.login.api_tokens import read_token_text
 from services.central.login.sessions import Session, read_session, session_key, stamp_of
 from shared.http import client_name
 from shared.invite_token import is_secret_of
-from shared.on_behalf import BY, Behalf, read_behalf, write_behalf
+from shared.on_behalf import BY, Behalf, address_in, read_behalf, write_behalf
 from shared.settings_events import Account, ApiToken
 from shared.token import same_token
 
@@ -120,6 +120,8 @@ def _system(asked: HTTPConnection, address: str) -> Who:
     """Return who has the cluster's token, or for whom it asks."""
     behalf = read_behalf(asked.headers.get(BY, ""))
     if behalf is None:
+        # Another central passes on what anybody may ask.
+        address = address_in(asked.headers.get(BY, "")) or address
         return Who(Kind.SYSTEM, client_name(asked) or "token", Need.OWN, address)
     # What another central's caller may was judged there.
     return Who(Kind(behalf.kind), behalf.name, Need.OWN, behalf.address or address)

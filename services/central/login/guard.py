@@ -79,7 +79,8 @@ class Guarded:
         if scope["type"] == "websocket":
             await self._app(scope, _while(holds, receive), send)
         elif is_recorded(method, scope["path"]):
-            await self._change(Asked(who, scope), receive, send)
+            asked_now = Asked(who, scope, is_anybody=need is Need.NOTHING)
+            await self._change(asked_now, receive, send)
         else:
             await self._app(scope, receive, _sending_while(holds, send))
 
@@ -130,7 +131,8 @@ class Guarded:
             ASKED.reset(before)
 
     async def _note(self, asked: Asked, status: int) -> None:
-        if asked.is_noted or asked.scope.get(PASSED_ON):
+        # Whoever shows nothing was refused, and shall not fill the record.
+        if asked.is_noted or asked.is_anybody or asked.scope.get(PASSED_ON):
             return
         asked.is_noted = True
         if status < HTTPStatus.BAD_REQUEST:
