@@ -31,7 +31,8 @@ from services.standby.primary import DownloadError
 from services.standby.reporting import Reporter
 from services.standby.schedule import due_in_s
 from services.standby.state_file import StateError, load, save
-from services.standby.steps import StepFailed, StepRefused, Steps
+from services.standby.step_errors import StepFailed, StepRefused
+from services.standby.steps import Steps
 from shared.backoff import waits
 from shared.config import ConfigError
 from shared.health import Health, health_router
@@ -147,7 +148,7 @@ class Agent:
         if not self.joining.snapshot:
             return
         with contextlib.suppress(DownloadError):
-            # The primary releases it after a day by itself.
+            # Whoever has it releases it after a day by itself.
             await self.steps.release(self.joining)
         self.take(Released())
 
@@ -178,12 +179,11 @@ def build(config: StandbyConfig) -> Agent:
     steps = Steps(config, primary, now_ms)
     agent = Agent(config, steps, joining, health, metrics)
     agent.reporter = Reporter(
-        primary,
+        steps.centrals.urls,
         joining=lambda: agent.joining,
         name=config.name,
         copies_only=config.copies_only,
         tls=TlsFiles.in_directory(steps.tls_dir),
-        others=steps.centrals,
         token=lambda: read_token(config.home / "token"),
         now_s=time.monotonic,
     )
@@ -215,7 +215,6 @@ async def running(agent: Agent) -> AsyncIterator[asyncio.Task[None]]:
         if reporting is not None:
             await end_task(reporting)
         await end_task(task)
-        agent.steps.close()
 
 
 async def serve(config: StandbyConfig) -> None:

@@ -1,5 +1,7 @@
 """Whether a copy ends in time: what it will lack when it is here must still be in Kafka; pure."""
 
+import math
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final, NamedTuple
 
@@ -30,6 +32,13 @@ class Copying(NamedTuple):
     came_bytes: int
     elapsed_s: float
     age_s: float
+
+
+class Held(NamedTuple):
+    """One partition of the log as it is now. oldest_age_s: of its first record."""
+
+    size_bytes: int
+    oldest_age_s: float
 
 
 class Verdict(NamedTuple):
@@ -73,6 +82,24 @@ def line_of(store_bytes: int, bytes_per_s_max: int, *, kafka_s: float = KAFKA_S)
 def time_for(age_s: float, *, kafka_s: float = KAFKA_S) -> float:
     """Return the seconds in which a copy has to end, of a snapshot of that age."""
     return min((kafka_s - age_s) * SHARE, SNAPSHOT_S - age_s)
+
+
+def kept_s(retention_ms: int, retention_bytes: int, held: Iterable[Held] = ()) -> float:
+    """Return how long Kafka keeps messages, `inf` for ever. A negative limit is none.
+
+    held: the partitions that are not empty.
+    """
+    found_s = [math.inf if retention_ms < 0 else retention_ms / 1000]
+    if retention_bytes >= 0:
+        # What is deleted first is what came first: a full partition keeps what its first record is
+        # old, one that fills still as much more as its limit is larger, at the rate so far. A log
+        # that was begun a minute ago says so nothing of a minute.
+        found_s += [
+            each.oldest_age_s * max(1.0, retention_bytes / each.size_bytes)
+            for each in held
+            if each.size_bytes > 0
+        ]
+    return min(found_s)
 
 
 def _judged(left_bytes: int, bytes_per_s: float, there_is_s: float) -> Verdict:

@@ -42,9 +42,11 @@ class Work(StrEnum):
 class Joining(NamedTuple):
     """One join. is_forced: a person wants it in spite of red lines.
 
-    lines: of the last checks. snapshot: its path at the primary, empty without one. bytes_done,
-    bytes_total: of the copy. snapshot_ms: when it was made; UTC. problem: what went wrong last,
-    empty when nothing did; is_stuck: and trying again is of no use.
+    lines: of the last checks. snapshot: its path, empty without one; before another one is asked
+    for it is released. snapshot_at: URL of the central that has it, empty for the primary of the
+    join. bytes_done, bytes_total: of the copy. snapshot_ms: when it was made; UTC. given_up: so
+    many snapshots in a row were of no use. problem: what went wrong last, empty when nothing did;
+    is_stuck: and trying again is of no use.
     proven_until_ms: end of the last minute proven equal, 0 before; UTC. checked_ms: when the last
     checks were made; UTC. bytes_per_s, eta_s: of the copy now, 0 and None while nothing is known.
     pace, pace_light: whether the copy ends in time, in a sentence. again: why a standby copies the
@@ -70,6 +72,8 @@ class Joining(NamedTuple):
     again: str = ""
     forced: Sequence[str] = ()
     forced_ms: int = 0
+    snapshot_at: str = ""
+    given_up: int = 0
 
 
 class Registered(NamedTuple):
@@ -84,10 +88,11 @@ class Checked(NamedTuple):
 
 
 class SnapshotMade(NamedTuple):
-    """The primary holds a snapshot for this machine."""
+    """A central holds a snapshot for this machine. at: its URL, empty for that of the join."""
 
     snapshot: str
     made_ms: int
+    at: str = ""
 
 
 class Copied(NamedTuple):
@@ -106,9 +111,13 @@ class Copied(NamedTuple):
 
 
 class SnapshotLost(NamedTuple):
-    """The primary does not have that snapshot any more, or it cannot be used: another one."""
+    """That snapshot is there no more, or cannot be used: another one.
+
+    is_kept: whoever made it has it still, and would offer it again.
+    """
 
     problem: str
+    is_kept: bool = False
 
 
 class Restored(NamedTuple):
@@ -132,7 +141,7 @@ class TooOld(NamedTuple):
 
 
 class Released(NamedTuple):
-    """The primary keeps no snapshot for this machine any more."""
+    """No central keeps a snapshot for this machine any more."""
 
 
 class Failed(NamedTuple):
@@ -186,6 +195,7 @@ def evolve(joining: Joining, event: Event) -> Joining:
                 bytes_done=0,
                 bytes_total=0,
                 snapshot_ms=event.made_ms,
+                snapshot_at=event.at,
                 problem="",
             )
         case Copied() if phase is Phase.COPYING:
@@ -201,10 +211,16 @@ def evolve(joining: Joining, event: Event) -> Joining:
                 eta_s=event.eta_s,
                 pace=event.pace,
                 pace_light=event.pace_light,
+                given_up=0 if event.is_whole else joining.given_up,
                 problem="",
             )
+        case SnapshotLost() if phase is Phase.COPYING and event.is_kept:
+            given_up = joining.given_up + 1
+            return joining._replace(phase=Phase.ASKING, given_up=given_up, problem=event.problem)
         case SnapshotLost() if phase is Phase.COPYING:
-            return joining._replace(phase=Phase.ASKING, snapshot="", problem=event.problem)
+            return joining._replace(
+                phase=Phase.ASKING, snapshot="", snapshot_at="", problem=event.problem
+            )
         case Restored() if phase is Phase.RESTORING:
             return joining._replace(phase=Phase.FOLLOWING, problem="")
         case CaughtUp() if phase is Phase.FOLLOWING:
@@ -218,9 +234,9 @@ def evolve(joining: Joining, event: Event) -> Joining:
             )
         case TooOld() if phase in _WITH_A_STORE:
             # The store stays in use until the copy that takes its place is whole.
-            return joining._replace(phase=Phase.CHECKING, again=event.why, problem="", snapshot="")
+            return joining._replace(phase=Phase.CHECKING, again=event.why, problem="")
         case Released() if phase is Phase.STANDBY:
-            return joining._replace(snapshot="")
+            return joining._replace(snapshot="", snapshot_at="")
         case _:
             return joining
 
@@ -262,7 +278,7 @@ def began_again(joining: Joining) -> Joining:
     phase = Phase.CHECKING if joining.phase is Phase.REFUSED else joining.phase
     return joining._replace(
         phase=phase, problem="", is_stuck=False, bytes_per_s=0.0, eta_s=None, pace="",
-        pace_light=Light.GREEN.value,
+        pace_light=Light.GREEN.value, given_up=0 if joining.is_stuck else joining.given_up,
     )  # fmt: skip
 
 

@@ -3,25 +3,28 @@
 import asyncio
 import contextlib
 import json
-import math
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
 
+from services.standby.copy_time import Held, kept_s
 from shared.kafka import (
     Brokers,
     KafkaAway,
+    Membership,
     MembershipRefused,
     PositionLost,
     Reader,
     first_partition_facts,
+    oldest_ms,
     open_membership,
 )
+from shared.membership import BYTES_KEPT
 from shared.topics import FLOWS, HA_LOG
 
 CONNECT_TIMEOUT_S = 5.0
@@ -89,15 +92,51 @@ async def kafka_offset_ms(brokers: Brokers) -> float | None:
         await reader.stop()
 
 
-async def kafka_keeps_s(brokers: Brokers) -> float | None:
-    """Return how long Kafka keeps flows, `inf` for ever; None when it does not say."""
+async def kafka_keeps_s(brokers: Brokers, now_ms: int) -> float | None:
+    """Return how long Kafka keeps flows, `inf` for ever; None when it does not say.
+
+    now_ms: UTC.
+    """
     try:
         async with open_membership(brokers) as membership:
-            found = await membership.topic_settings([FLOWS.name], [RETENTION])
+            return await flows_kept_s(membership, lambda: oldest_ms(brokers, FLOWS.name), now_ms)
     except (KafkaAway, MembershipRefused):
         return None
-    kept_ms = int(found[FLOWS.name][RETENTION])
-    return math.inf if kept_ms < 0 else kept_ms / 1000
+
+
+async def flows_kept_s(
+    membership: Membership, oldest: Callable[[], Awaitable[Mapping[int, int]]], now_ms: int
+) -> float:
+    """Return how long Kafka keeps flows. oldest: when the first record of each partition came.
+
+    That and now_ms: UTC, ms. Raises KafkaAway, MembershipRefused.
+    """
+    settings = (await membership.topic_settings([FLOWS.name], [RETENTION, BYTES_KEPT]))[FLOWS.name]
+    kept_ms, kept_bytes = int(settings[RETENTION]), int(settings[BYTES_KEPT])
+    if kept_bytes < 0:
+        return kept_s(kept_ms, kept_bytes)
+    try:
+        return kept_s(kept_ms, kept_bytes, await _held(membership, await oldest(), now_ms))
+    except (KafkaAway, MembershipRefused):
+        # A Kafka of the user's own may not tell of its disks.
+        return kept_s(kept_ms, kept_bytes)
+
+
+async def _held(membership: Membership, oldest: Mapping[int, int], now_ms: int) -> list[Held]:
+    leaders = {
+        each.partition: each.leader
+        for each in await membership.copies()
+        if each.topic == FLOWS.name and each.leader >= 0
+    }
+    disks = {leader: await membership.disk(leader) for leader in {*leaders.values()}}
+    return [
+        Held(
+            disks[leaders[partition]].sizes.get((FLOWS.name, partition), 0),
+            max(0, now_ms - first_ms) / 1000,
+        )
+        for partition, first_ms in oldest.items()
+        if partition in leaders
+    ]
 
 
 async def inserts_per_s(folder: Path) -> float | None:

@@ -19,16 +19,18 @@ import httpx
 from services.standby import measuring
 from services.standby.config import StandbyConfig
 from services.standby.copy_time import line_of
+from services.standby.given import NotGiven
 from services.standby.joining import lines_to_json
 from services.standby.preflight import Line, Measured, Primary, name_line, preflight
 from services.standby.primary_client import PrimaryAway
-from services.standby.steps import StepRefused, Steps
+from services.standby.steps import Steps
 from shared.config import ConfigError, load
 from shared.invite_token import InviteToken, InviteTokenError, parse_token
 from shared.problem_detail import detail_of
 from shared.register import Address, parse_primary
 from shared.this_machine import this_machine
 from shared.tls import TlsError, pinned_context
+from shared.token import TokenError
 
 TIMEOUT_S = 60.0
 
@@ -42,17 +44,13 @@ async def look(config: StandbyConfig) -> list[Line]:
     try:
         primary = parse_primary(config.primary)
         if (config.home / "given.json").exists():
-            steps = Steps(config, primary, _now_ms)
-            try:
-                return list((await steps.check()).lines)
-            finally:
-                steps.close()
+            return list((await Steps(config, primary, _now_ms).check()).lines)
         if config.invite_file is None:
             raise NotChecked("this machine did not join: give the primary, and --token")
         return await _preview(config, primary, parse_token(config.invite_file.read_text()))
     except (ValueError, OSError) as error:
         raise NotChecked(str(error)) from error
-    except (PrimaryAway, StepRefused, TlsError) as error:
+    except (PrimaryAway, NotGiven, TlsError, TokenError) as error:
         raise NotChecked(str(error)) from error
 
 

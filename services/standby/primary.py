@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 import httpx
 
@@ -23,19 +23,23 @@ class DownloadError(Exception):
     """A download that ended; the text is one sentence. What has come stays for the next.
 
     DownloadError
-     +-- Refused       the primary says no: token, no such snapshot, or it cannot make one
+     +-- Refused       the primary says no: token, no such snapshot, or it makes none
      +-- Unreachable   the primary did not answer, or broke off, many times in a row
      +-- Damaged       a file arrives with another sha256 again and again
     """
 
 
 class Refused(DownloadError):
-    """The primary says no. status: of HTTP; 404 wants another snapshot to be asked for."""
+    """The primary says no. status: of HTTP; 404 wants another snapshot to be asked for.
 
-    def __init__(self, text: str, status: int) -> None:
-        """Keep `status`."""
+    passes: it may say yes later, with nobody doing anything about it.
+    """
+
+    def __init__(self, text: str, status: int, *, passes: bool = False) -> None:
+        """Keep `status` and `passes`."""
         super().__init__(text)
         self.status = status
+        self.passes = passes
 
 
 class Unreachable(DownloadError):
@@ -65,8 +69,15 @@ class Options:
     tries: int = TRIES
 
 
-async def ask(client: httpx.AsyncClient, *, made_for: str, options: Options) -> str:
-    """Have the primary make a snapshot, or find the one it keeps for `made_for`; return its path.
+class Asked(NamedTuple):
+    """A snapshot that is ready: its path, and when it was begun, ms, by the primary's clock."""
+
+    url: str
+    made_at_ms: int
+
+
+async def ask(client: httpx.AsyncClient, *, made_for: str, options: Options) -> Asked:
+    """Have the primary make a snapshot, or find the one it keeps for `made_for`.
 
     client: its base_url is the primary's, its headers carry the token. Returns once the snapshot
     is ready. Raises DownloadError.
@@ -84,8 +95,10 @@ async def ask(client: httpx.AsyncClient, *, made_for: str, options: Options) -> 
         await options.sleep(REPORT_S)
         asked = await _json(client, "GET", url, options)
     if asked["state"] != "ready":
-        raise Refused(f"the primary could not make a snapshot: {asked['why']}", HTTPStatus.CONFLICT)
-    return url
+        # Asked again, it makes another one.
+        said = f"the primary could not make a snapshot: {asked['why']}"
+        raise Refused(said, HTTPStatus.CONFLICT, passes=True)
+    return Asked(url, int(asked["made_at_ms"]))
 
 
 async def release(client: httpx.AsyncClient, url: str, *, options: Options) -> None:
@@ -137,5 +150,6 @@ def error_of(answer: httpx.Response) -> Exception:
     """Return what an answer that is no success means."""
     said = detail_of(answer) or f"HTTP {answer.status_code}"
     if answer.status_code in _FATAL:
-        return Refused(f"the primary refuses: {said}", answer.status_code)
+        passes = "Retry-After" in answer.headers
+        return Refused(f"the primary refuses: {said}", answer.status_code, passes=passes)
     return BrokeOff(f"the primary answers {said}")

@@ -8,7 +8,6 @@ import httpx
 
 from services.standby.preflight import Primary
 from shared.problem_detail import detail_of
-from shared.register import Address
 from shared.tls import TlsFiles, https_client_context
 
 TIMEOUT_S = 30.0
@@ -32,9 +31,9 @@ class Said(NamedTuple):
 class PrimaryClient:
     """One connection pool. Every method blocks and raises PrimaryAway."""
 
-    def __init__(self, address: Address, files: TlsFiles, token: str) -> None:
+    def __init__(self, url: str, files: TlsFiles, token: str) -> None:
         """Build without connecting. token: the cluster's bearer token. Raises TlsError."""
-        self._url = address.url
+        self._url = url
         self._client = httpx.Client(
             verify=https_client_context(files),
             timeout=TIMEOUT_S,

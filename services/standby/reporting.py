@@ -9,7 +9,6 @@ from typing import Any, Final
 import httpx
 
 from services.standby.joining import Joining, Phase, to_json
-from shared.register import Address
 from shared.tls import TlsError, TlsFiles, https_client_context
 from shared.token import TokenError
 
@@ -70,26 +69,24 @@ class Reporter:
 
     def __init__(
         self,
-        primary: Address,
+        centrals: Callable[[], Sequence[str]],
         *,
         joining: Callable[[], Joining],
         name: str,
         copies_only: bool,
         tls: TlsFiles,
-        others: Callable[[], Sequence[str]],
         token: Callable[[], str],
         now_s: Callable[[], float],
     ) -> None:
         """Open nothing yet.
 
-        others: URLs of the centrals that were told at the join: the primary may be another one by
-        now. token: returns the cluster's token; raises TokenError. now_s: must not fall.
+        centrals: URLs of all that are known, tried in turn: each passes a report on to the primary.
+        token: returns the cluster's token; raises TokenError. now_s: must not fall.
         """
-        self._primary = primary
+        self._centrals = centrals
         self._joining = joining
         self._name, self._copies_only = name, copies_only
         self._tls = tls
-        self._others = others
         self._token = token
         self._now_s = now_s
 
@@ -122,9 +119,7 @@ class Reporter:
             log.warning("not reported error=%s", error)
             return False
         async with httpx.AsyncClient(verify=context, timeout=TIMEOUT_S, trust_env=False) as client:
-            for url in dict.fromkeys([self._primary.url, *self._others()]):
-                if not url.startswith("https://"):
-                    continue
+            for url in self._centrals():
                 try:
                     answer = await client.post(f"{url}{_PATH}", content=body, headers=headers)
                 except (httpx.HTTPError, httpx.InvalidURL) as error:

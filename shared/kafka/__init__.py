@@ -22,6 +22,7 @@ from shared.kafka.topics import (
     ensure_topics,
     first_partition_facts,
     offsets_since,
+    oldest_ms,
     partition_facts,
 )
 
@@ -50,6 +51,7 @@ __all__ = [
     "ensure_topics",
     "first_partition_facts",
     "offsets_since",
+    "oldest_ms",
     "open_membership",
     "partition_facts",
     "unbroken",

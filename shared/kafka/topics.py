@@ -90,6 +90,25 @@ async def offsets_since(
     return await _asked(ask, patience_s)
 
 
+async def oldest_ms(
+    brokers: Brokers, topic: str, *, patience_s: float = PATIENCE_S
+) -> dict[int, int]:
+    """Return the timestamp of the first record in each partition, UTC, ms; none of empty ones.
+
+    Raises KafkaAway.
+    """
+
+    async def ask() -> dict[int, int]:
+        async with open_client(brokers, "steadflow-oldest") as client:
+            found: dict[int, int] = {}
+            for leader, partitions in (await _ask_leaders(client, topic))[1].items():
+                first = await _found(client, leader, topic, partitions, 0)
+                found |= {number: at_ms for number, (at_ms, _offset) in first.items() if at_ms >= 0}
+            return found
+
+    return await _asked(ask, patience_s)
+
+
 async def end_offsets(
     brokers: Brokers, topics: Iterable[str], *, patience_s: float = PATIENCE_S
 ) -> dict[str, dict[int, int]]:
@@ -192,13 +211,21 @@ async def _ask_facts(client: AIOKafkaClient, topic: str) -> list[PartitionFacts]
 async def _offsets(
     client: AIOKafkaClient, leader: int, topic: str, partitions: list[int], which: int
 ) -> dict[int, int]:
+    found = await _found(client, leader, topic, partitions, which)
+    return {partition: offset for partition, (_timestamp, offset) in found.items()}
+
+
+async def _found(
+    client: AIOKafkaClient, leader: int, topic: str, partitions: list[int], which: int
+) -> dict[int, tuple[int, int]]:
+    """Return timestamp and offset by partition. which: a strategy, or since when, UTC, ms."""
     asked = [(topic, [(partition, which) for partition in partitions])]
     answer = await client.send(leader, OffsetRequest(-1, 0, asked))
-    found: dict[int, int] = {}
+    found: dict[int, tuple[int, int]] = {}
     for _, parts in answer.topics:
-        for partition, error_code, _timestamp, offset in parts:
+        for partition, error_code, timestamp, offset in parts:
             _raise_for(error_code)
-            found[partition] = offset
+            found[partition] = timestamp, offset
     return found
 
 

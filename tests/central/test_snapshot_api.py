@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from services.central.problems import add_problems
 from services.central.snapshot.api import add_snapshot_problems, snapshots_router
-from services.central.snapshot.kept import KEPT_MAX, KEPT_MS, Snapshots, State
+from services.central.snapshot.kept import KEPT_MAX, KEPT_MS, SnapshotNotNow, Snapshots, State
 from services.central.snapshot.making import Origin
 from services.central.snapshot.metrics import SnapshotCollector
 from shared.snapshot import decode_manifest
@@ -184,6 +184,8 @@ async def test_there_are_few_and_each_has_its_day(tmp_path: Path) -> None:
             refused = await client.post(PATH, json={"made_for": "one-more"})
             assert refused.status_code == 409
             assert "release one of them first" in refused.json()["detail"]
+            # A standby asks again.
+            assert refused.headers["retry-after"] == "60"
             clock.now_ms += KEPT_MS
             snapshots.expire()
             assert len((await client.get(PATH)).json()["rows"]) == len(kept)
@@ -202,6 +204,8 @@ def test_a_short_disk_takes_snapshots_before_it_stops_inserts(tmp_path: Path) ->
         clock.free_bytes = 1 << 20
         snapshots.expire()
         assert snapshots.all() == []
+        with pytest.raises(SnapshotNotNow, match="of free disk"):
+            snapshots.ask("central-b")
         snapshots.close()
 
 
@@ -259,6 +263,7 @@ async def test_with_a_server_by_url_its_own_backup_is_named(tmp_path: Path) -> N
         refused = await client.post(PATH, json={"made_for": "central-b"})
         assert refused.status_code == 409
         assert "make that server's own backup" in refused.json()["detail"]
+        assert "retry-after" not in refused.headers
     snapshots.close()
 
 

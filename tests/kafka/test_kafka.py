@@ -22,6 +22,7 @@ from shared.kafka import (
     broker_addresses,
     delete_records,
     ensure_topics,
+    oldest_ms,
     partition_facts,
 )
 from shared.topics import MESSAGE_BYTES_MAX, TOPICS, Topic
@@ -370,11 +371,16 @@ async def test_what_nobody_needs_any_more_is_deleted(broker: str, make_topic: Ma
     topic = make_topic()
     producer = Producer(Brokers(broker), client_id="test")
     await producer.start()
-    for number in range(3):
+    assert await oldest_ms(Brokers(broker), topic.name) == {}
+    sent = [
         await producer.send(topic.name, partition=0, key=None, value=b"%d" % number)
+        for number in range(3)
+    ]
     await producer.stop()
+    assert await oldest_ms(Brokers(broker), topic.name) == {0: sent[0].timestamp_ms}
 
     await delete_records(Brokers(broker), topic.name, before_offset=2)
 
     (facts,) = await partition_facts(Brokers(broker), topic.name)
     assert (facts.start_offset, facts.end_offset) == (2, 3)
+    assert await oldest_ms(Brokers(broker), topic.name) == {0: sent[2].timestamp_ms}

@@ -12,6 +12,7 @@ from shared.snapshot import Manifest, SnapshotFile, SnapshotTable, encode_manife
 
 ID = "00000000000000aa"
 URL = f"/api/v1/snapshots/{ID}"
+MADE_AT_MS = 1_700_000_000_000
 
 
 def manifest_of(files: dict[str, bytes], snapshot_id: str = ID) -> Manifest:
@@ -50,7 +51,8 @@ class _Cut(httpx.AsyncByteStream):
 class SmallPrimary:
     """files: by name. breaks_after: bytes of each answer, None for all; damages: the names.
 
-    asked: the file names and ranges that were asked for.
+    asked: the file names and ranges that were asked for. later: whether a refusal of `status` is
+    one that passes. released: the paths.
     """
 
     files: dict[str, bytes]
@@ -58,10 +60,14 @@ class SmallPrimary:
     breaks: int = 0
     damages: set[str] = field(default_factory=set)
     status: int = 200
+    later: bool = False
+    said: str = "no, as told"
+    made_at_ms: int = MADE_AT_MS
     states: list[str] = field(default_factory=lambda: ["ready"])
     asked: list[tuple[str, str]] = field(default_factory=list)
     sent_bytes: int = 0
     on_asked: Callable[[], None] = lambda: None
+    released: list[str] = field(default_factory=list)
 
     @property
     def manifest(self) -> Manifest:
@@ -69,18 +75,23 @@ class SmallPrimary:
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
-            transport=httpx.MockTransport(self._answer), base_url="http://primary"
+            transport=httpx.MockTransport(self.answer), base_url="http://primary"
         )
 
-    def _answer(self, request: httpx.Request) -> httpx.Response:
+    def answer(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
         if self.status != 200:
-            return httpx.Response(self.status, json={"detail": "no, as told"})
+            headers = {"Retry-After": "60"} if self.later else {}
+            return httpx.Response(self.status, json={"detail": self.said}, headers=headers)
         if path == URL and request.method == "DELETE":
+            self.released.append(path)
             return httpx.Response(204)
         if path in ("/api/v1/snapshots", URL):
             state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
-            row = {"id": ID, "state": state, "done_bytes": 1, "total_bytes": 2, "why": "a reason"}
+            row = {
+                "id": ID, "made_at_ms": self.made_at_ms, "state": state, "done_bytes": 1,
+                "total_bytes": 2, "why": "a reason",
+            }  # fmt: skip
             return httpx.Response(200, json=row)
         if path == f"{URL}/manifest":
             return httpx.Response(200, content=encode_manifest(self.manifest))

@@ -1,8 +1,10 @@
 """A copy has to end while Kafka still has what comes after it."""
 
+import math
+
 import pytest
 
-from services.standby.copy_time import Copying, Verdict, judge, line_of, time_for
+from services.standby.copy_time import Copying, Held, Verdict, judge, kept_s, line_of, time_for
 from services.standby.preflight import Light
 
 GB = 10**9
@@ -64,3 +66,32 @@ def test_a_limit_that_is_too_low_is_red_before_it_begins() -> None:
     assert line_of(100 * GB, 10**7, kafka_s=float("inf")).light is Light.GREEN
     red = line_of(100 * GB, 10**6)
     assert (red.light, "--rate" in red.remedy) == (Light.RED, True)
+
+
+HOURS_MS = 72 * 3_600_000
+
+
+def test_without_a_limit_in_bytes_its_age_is_what_kafka_keeps() -> None:
+    begun = [Held(10 * GB, HOUR_S)]
+
+    assert kept_s(HOURS_MS, -1, begun) == 72 * HOUR_S
+    assert kept_s(-1, -1, begun) == math.inf
+    assert kept_s(-1, 20 * GB) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("held", "hours"),
+    [
+        ([Held(20 * GB, 5 * HOUR_S)], 5),
+        ([Held(22 * GB, 5 * HOUR_S)], 5),
+        ([Held(10 * GB, 5 * HOUR_S)], 10),
+        ([Held(20 * GB, 9 * HOUR_S), Held(20 * GB, 4 * HOUR_S), Held(0, HOUR_S)], 4),
+        ([Held(1_000, 60.0)], 72),
+        ([Held(GB, 71 * HOUR_S)], 72),
+    ],
+    ids=["full", "a segment more", "half full", "the busiest", "just begun", "a quiet one"],
+)
+def test_with_a_limit_in_bytes_the_first_record_says_how_long(
+    held: list[Held], hours: float
+) -> None:
+    assert kept_s(HOURS_MS, 20 * GB, held) == hours * HOUR_S

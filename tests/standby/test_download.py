@@ -11,7 +11,7 @@ from services.standby.pace import Meter, Pace
 from services.standby.primary import Damaged, Refused, Unreachable, ask, release
 from shared.snapshot import SnapshotError
 from shared.snapshot_folder import is_complete, read_manifest, verify
-from tests.standby.small_primary import URL, FakeTime, SmallPrimary
+from tests.standby.small_primary import MADE_AT_MS, URL, FakeTime, SmallPrimary
 
 _BYTES = random.Random(7).randbytes(300_000)
 
@@ -126,11 +126,14 @@ async def test_a_refusal_is_said_at_once(tmp_path: Path) -> None:
 async def test_asking_waits_until_the_snapshot_is_made() -> None:
     primary, time = SmallPrimary({}, states=["making", "making", "ready"]), FakeTime()
     async with primary.client() as client:
-        assert await ask(client, made_for="central-b", options=time.options()) == URL
+        asked = await ask(client, made_for="central-b", options=time.options())
+        assert asked == (URL, MADE_AT_MS)
         assert [each.phase for each in time.progress] == ["making", "making"]
         primary.states = ["failed"]
-        with pytest.raises(Refused, match="could not make a snapshot: a reason"):
+        with pytest.raises(Refused, match="could not make a snapshot: a reason") as failed:
             await ask(client, made_for="central-b", options=time.options())
+        # Asked again, the primary makes another one.
+        assert failed.value.passes
         await release(client, URL, options=time.options())
         primary.status = 404
         await release(client, URL, options=time.options())

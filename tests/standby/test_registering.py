@@ -8,8 +8,9 @@ from cli.home_owner import Owner, owner_of
 from cli.invite_file import invite_file, keep_token
 from services.standby import steps as module
 from services.standby.config import StandbyConfig
+from services.standby.given import Given
 from services.standby.joining import Event, Joining, Registered, Work
-from services.standby.steps import Given, Steps
+from services.standby.steps import Steps
 from shared.tls import TlsFiles, client_context
 from shared.tls.writing import write_whole
 from tests.shared.test_register import admits, primary, token_of

@@ -33,8 +33,10 @@ from services.standby.joining import (
 )
 from services.standby.pace import Progress
 from services.standby.preflight import Light, Line
+from services.standby.primary import Options
 from services.standby.reporting import EVERY_S, is_due, report_of
-from services.standby.steps import StepFailed, StepRefused, Steps
+from services.standby.step_errors import StepFailed, StepRefused
+from services.standby.steps import Steps
 from shared.register import Address
 
 WHY = "away for longer than Kafka keeps messages: 7 are gone that were not read yet"
@@ -180,9 +182,10 @@ async def test_a_standby_that_cannot_check_itself_goes_on_standing_by(
 def test_a_copy_that_would_not_end_in_time_is_refused(tmp_path: Path) -> None:
     config = StandbyConfig(home=tmp_path, name="c", primary="https://a:1", hosts="c")
     clock = iter([0.0, 0.0, 3600.0])
-    steps = Steps(config, Address("a", 1), now_ms=lambda: 3_600_000, now_s=clock.__next__)
+    options = Options(now_s=clock.__next__)
+    steps = Steps(config, Address("a", 1), now_ms=lambda: 3_600_000, options=options)
     told: list[Event] = []
-    tell = steps.watched(Joining(phase=Phase.COPYING), told.append)
+    tell = steps.copies.watched(Joining(phase=Phase.COPYING), told.append)
 
     tell(Progress(phase="download", done_bytes=0, total_bytes=10**12))
     assert isinstance(told[0], Copied)

@@ -12,6 +12,7 @@ from services.central.problems import problem
 from services.central.snapshot.kept import (
     Kept,
     NoSuchSnapshot,
+    SnapshotNotNow,
     SnapshotRefused,
     Snapshots,
     State,
@@ -79,7 +80,8 @@ def snapshots_router(
         "",
         summary="Make a snapshot for a standby, while everything goes on",
         description="202 for a new one, 200 with the one that `made_for` has already. It is ready "
-        "once its files are hashed, and kept until it is released, or for a day.",
+        "once its files are hashed, and kept until it is released, or for a day. 409 when none can "
+        "be made, with `Retry-After` where that passes by itself.",
         status_code=HTTPStatus.ACCEPTED,
         responses={202: _json(ROW), 200: _json({**ROW, "state": "ready", "step": ""})},
     )
@@ -144,8 +146,11 @@ def snapshots_router(
 
 def snapshot_problems(error: Exception) -> Response:
     """Answer this package's errors."""
-    missing = isinstance(error, NoSuchSnapshot)
-    return problem(HTTPStatus.NOT_FOUND if missing else HTTPStatus.CONFLICT, str(error))
+    if isinstance(error, NoSuchSnapshot):
+        return problem(HTTPStatus.NOT_FOUND, str(error))
+    # By this header a standby knows a refusal that passes from one that a person has to end.
+    later = {"Retry-After": "60"} if isinstance(error, SnapshotNotNow) else {}
+    return problem(HTTPStatus.CONFLICT, str(error), **later)
 
 
 def add_snapshot_problems(app: Any) -> None:  # Any: FastAPI's handlers are typed by Exception alone

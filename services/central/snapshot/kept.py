@@ -44,6 +44,10 @@ class SnapshotRefused(Exception):
     """A snapshot that cannot be made here or now; the text is one sentence."""
 
 
+class SnapshotNotNow(SnapshotRefused):
+    """A refusal that passes by itself."""
+
+
 class NoSuchSnapshot(Exception):
     """A snapshot that is not kept, or a file that is not in it; the text is one sentence."""
 
@@ -166,9 +170,9 @@ class Snapshots:
             if kept.made_for == made_for:
                 self.release(kept.id, why="replaced")
         if len(self._kept) >= KEPT_MAX:
-            raise SnapshotRefused(f"{KEPT_MAX} snapshots are kept: release one of them first")
+            raise SnapshotNotNow(f"{KEPT_MAX} snapshots are kept: release one of them first")
         if self._free_bytes(self._origin.store) < LOW_DISK_BYTES:
-            raise SnapshotRefused(
+            raise SnapshotNotNow(
                 f"a snapshot needs {LOW_DISK_BYTES >> 20} MiB of free disk under the store"
             )
         kept = Kept(id=self._new_id(), made_for=made_for, made_at_ms=self._now_ms())

@@ -1,0 +1,44 @@
+"""The checks of this machine against the central that acts."""
+
+import asyncio
+from collections.abc import Callable
+
+from services.standby import measuring
+from services.standby.centrals import Centrals
+from services.standby.config import StandbyConfig
+from services.standby.copy_time import line_of
+from services.standby.joining import Checked
+from services.standby.kafka_here import KafkaHere
+from services.standby.preflight import Measured, preflight
+from shared.this_machine import this_machine
+
+
+async def check(
+    config: StandbyConfig, centrals: Centrals, kafka: KafkaHere, now_ms: Callable[[], int]
+) -> Checked:
+    """Measure and judge. Raises PrimaryAway, TlsError, NotGiven."""
+    here = await asyncio.to_thread(this_machine, config.data_dir, now_ms=now_ms())
+    acting = await centrals.acting()
+    brokers = kafka.brokers()
+    client = centrals.blocking_client(acting.url)
+    try:
+        said = await asyncio.to_thread(client.node)
+        places = [acting.host_port, *await kafka.addresses(brokers)]
+        reached = [await measuring.reach(host, port) for host, port in places]
+        with measuring.answering([config.https_port]):
+            unreachable_back = await asyncio.to_thread(client.reaches, [config.https_port])
+    finally:
+        client.close()
+    await kafka.look(brokers, now_ms())
+    kafka_ms = [each.round_trip_ms for each in reached[1:] if each.round_trip_ms is not None]
+    measured = Measured(
+        clock_offset_ms=said.clock_offset_ms,
+        kafka_offset_ms=await measuring.kafka_offset_ms(brokers),
+        round_trip_ms=min(kafka_ms, default=None),
+        inserts_per_s=await measuring.inserts_per_s(config.data_dir / "tmp"),
+        unreachable=[each.problem for each in reached if each.problem],
+        unreachable_back=unreachable_back,
+        kept_days=await measuring.kept_days(),
+    )
+    copy_line = line_of(said.primary.store_bytes, config.copy_bytes_per_s, kafka_s=kafka.keeps_s)
+    return Checked((*preflight(here, said.primary, measured), copy_line), now_ms())

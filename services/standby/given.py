@@ -1,0 +1,26 @@
+"""What the primary told this machine when it joined."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class NotGiven(Exception):
+    """The file is not there, or holds something else; the text is one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the primary told a node that joined. brokers: reached by TLS, `host:port` by commas."""
+
+    brokers: str
+    centrals: tuple[str, ...]
+
+    @classmethod
+    def read(cls, home: Path) -> "Given":
+        """Read what `register` kept. Raises NotGiven."""
+        try:
+            content = json.loads((home / "given.json").read_text())
+            return cls(str(content["brokers"]), tuple(map(str, content["centrals"])))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise NotGiven(f"{home / 'given.json'} cannot be read: join anew") from error
