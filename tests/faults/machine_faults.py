@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
@@ -91,6 +91,8 @@ class MachineInjector:
                 if self._reasons(kind, machine) and kind.way != "fill":
                     yes = self.watch.wait_for(*others, after_s=began_s, deadline_s=TAKEOVER_S)
                     seen_s = yes.answered_s - began_s
+                if machine is not self.machines.witness:
+                    self._wait_counting(others)
                 # Not by ticks: what is broken may be what makes them.
                 while (left_s := began_s + held_s - time.monotonic()) > 0:
                     time.sleep(min(EVERY_S, left_s))
@@ -122,6 +124,19 @@ class MachineInjector:
             said = f"{self.watch.actors()} act; {self.machines.registry('/standby')} could"
             raise AssertionError(f"{error}: {said}; {self.machines.facts()}") from error
         return self.watch.wait_for_one(deadline_s=TAKEOVER_S)
+
+    def _wait_counting(self, centrals: Sequence[str]) -> None:
+        """Return once these count more: what is sent comes in, though a machine is gone."""
+
+        def counted() -> dict[str, int]:
+            found = self.machines.totals(*centrals)
+            return {name: each["flows"] for name, each in found.items() if each is not None}
+
+        before = counted()
+        wait_until(
+            lambda: all(counted().get(name, 0) > before.get(name, 0) for name in centrals),
+            f"{', '.join(centrals)} go on counting", DEADLINE_S, EVERY_S,
+        )  # fmt: skip
 
     def _machine(self, role: str, primary: str) -> Machine:
         ours = self.machines.of(primary)

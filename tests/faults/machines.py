@@ -138,10 +138,12 @@ class Machines:
             for name, url in machine.noted("centrals").items():
                 yield name, machine, url
 
-    def totals(self) -> dict[str, dict[str, int] | None]:
-        """Return what each central counts; None for one that does not answer."""
+    def totals(self, *names: str) -> dict[str, dict[str, int] | None]:
+        """Return what each central counts, or those named; None for one that does not answer."""
         found = {
-            name: machine.get(f"{url}/api/v1/totals") for name, machine, url in self.centrals()
+            name: machine.get(f"{url}/api/v1/totals")
+            for name, machine, url in self.centrals()
+            if name in names or not names
         }
         return {
             name: None if each is None else {sum_: each[sum_] for sum_ in SUMS}
