@@ -1,5 +1,6 @@
 """`steadflow standby leave` and `remove`: a machine that stands by no more."""
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -48,7 +49,7 @@ def leave(
     try:
         urls = [*_others(folder, standby), *centrals_told(folder), standby.primary]
         if running.is_held(folder):
-            _pass_vote_on(folder, standby.name)
+            _give_vote_back(folder, standby.name)
             stop(folder)
             typer.echo(f"{standby.name} has stopped")
         _tell(folder, standby.name, dict.fromkeys(urls))
@@ -111,24 +112,52 @@ def _others(folder: Path, standby: StandbyHome) -> list[str]:
     ]
 
 
-def only_voter(machines: Sequence[Mapping[str, Any]]) -> str:
-    """Return which of several machines decides alone, empty for none; as the API lists them."""
-    voting = [str(each["machine"]) for each in machines if each["votes"]]
-    return voting[0] if len(voting) == 1 < len(machines) else ""
+def votes_beside_others(machines: Sequence[Mapping[str, Any]], name: str) -> bool | None:
+    """Return whether that machine votes on what Kafka decides, and there are others.
+
+    machines: as the API lists them; None while they are not known.
+    """
+    if not machines:
+        return None
+    return len(machines) > 1 and any(each["machine"] == name and each["votes"] for each in machines)
 
 
-def _pass_vote_on(folder: Path, name: str) -> None:
-    """Return once others vote, too: with the only vote gone nobody could decide, or be told."""
+def _give_vote_back(folder: Path, name: str) -> None:
+    """Return once this machine votes no more: stopped with a vote that is needed, nobody decides.
+
+    Ends the command, with all as it was, when that does not come.
+    """
+    if not (folder / "kafka").is_dir():
+        return
     with ClusterClient(urls_of(folder), token=read_token(folder / "token")) as cluster:
-        if only_voter(cluster.brokers()["machines"]) != name:
+        try:
+            votes = votes_beside_others(cluster.brokers()["machines"], name)
+        except ClusterError as error:
+            typer.echo(f"whether {name} votes cannot be asked: {error}", err=True)
             return
-        typer.echo(f"{name} alone votes on what Kafka decides: that is passed on first")
+        if votes is False:
+            return
+        typer.echo(f"{name} gives its copies of the log and its vote back")
         cluster.change(f"brokers/{name}/remove")
-        deadline_s = time.monotonic() + VOTE_TIMEOUT_S
-        while only_voter(cluster.brokers()["machines"]) == name:
-            if time.monotonic() > deadline_s:
-                fail(f"{name} alone votes still: `steadflow cluster` says what is waited for")
-            time.sleep(1.0)
+        has_left = False
+        try:
+            has_left = _wait_without_vote(cluster, name)
+        finally:
+            if not has_left:
+                cluster.change(f"brokers/{name}/keep")
+    if not has_left:
+        fail(f"{name} votes still, and stays: `steadflow cluster` says what is waited for")
+
+
+def _wait_without_vote(cluster: ClusterClient, name: str) -> bool:
+    deadline_s = time.monotonic() + VOTE_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        # While leaders move one of the answers may be none.
+        with contextlib.suppress(ClusterError):
+            if votes_beside_others(cluster.brokers()["machines"], name) is False:
+                return True
+        time.sleep(1.0)
+    return False
 
 
 def _tell(folder: Path, name: str, urls: Iterable[str]) -> None:

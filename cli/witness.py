@@ -106,17 +106,21 @@ def remove(
     name: Annotated[str, typer.Argument(help="As `steadflow cluster` names the machine.")],
     home: Home = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Keep it, or let one that was removed come back.")
+    ] = False,
 ) -> None:
     """Take copies and vote from a machine that is gone, or goes: stop it there afterwards."""
     folder = (home or default_home()).absolute()
-    if not yes:
+    if not yes and not undo:
         typer.confirm(f"{name} loses its copy of the log and its vote; go on?", abort=True)
     try:
         with ClusterClient(urls_of(folder), token=read_token(folder / "token")) as client:
-            client.change(f"brokers/{name}/remove")
+            client.change(f"brokers/{name}/{'keep' if undo else 'remove'}")
     except (ClusterError, TokenError) as error:
         fail(str(error))
-    typer.echo(f"{name} leaves: `steadflow cluster` says how far that is")
+    does = "stays" if undo else "leaves"
+    typer.echo(f"{name} {does}: `steadflow cluster` says how far that is")
 
 
 def registry_child(home: Path, name: str, servers: str, port: int) -> ChildPlan:

@@ -26,12 +26,12 @@ class Member(NamedTuple):
     @property
     def address(self) -> str:
         """For a list of brokers."""
-        return _address(self.host, self.port)
+        return address(self.host, self.port)
 
     @property
     def controller_address(self) -> str:
         """The same of its controller."""
-        return _address(self.host, self.controller_port)
+        return address(self.host, self.controller_port)
 
 
 class Controller(NamedTuple):
@@ -102,5 +102,6 @@ class Facts(NamedTuple):
         return ",".join(each.address for each in self.members)
 
 
-def _address(host: str, port: int) -> str:
+def address(host: str, port: int) -> str:
+    """Return `host:port`, as it stands in a list of brokers."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

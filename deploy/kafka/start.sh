@@ -35,5 +35,5 @@ fi
 write_settings "$log"
 # Containers that start again may get each other's addresses. A broker that goes by a remembered one
 # asks the wrong node for its vote, and never looks again while that connection lasts.
-export KAFKA_OPTS="${KAFKA_OPTS-} -Dsun.net.inetaddr.ttl=0 -Dsun.net.inetaddr.negative.ttl=0"
+export KAFKA_OPTS="${KAFKA_OPTS-} -Dsun.net.inetaddr.ttl=0"
 exec /opt/kafka/bin/kafka-server-start.sh "$settings"

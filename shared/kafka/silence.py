@@ -50,13 +50,20 @@ class Silences:
     def __init__(self) -> None:
         """Know of none."""
         self.known: tuple[Address, ...] = ()
+        self._newest: frozenset[Address] = frozenset()
         self._tried_s: dict[Address, float] = {}
         self._patience_s: dict[Address, float] = {}
         self._tries: dict[Address, asyncio.Task[bool]] = {}
 
     def met(self, addresses: Iterable[Address]) -> None:
         """These are the brokers now."""
-        self.known = tuple(dict.fromkeys((*addresses, *self.known)))[:KNOWN_MAX]
+        now = tuple(addresses)
+        self._newest = frozenset(now) or self._newest
+        self.known = tuple(dict.fromkeys((*now, *self.known)))[:KNOWN_MAX]
+
+    def is_of_old(self, address: Address) -> bool:
+        """Whether a broker was not among those that one told of last."""
+        return bool(self._newest) and address not in self._newest
 
     def now(self, address: Address, how: Mapping[str, Any]) -> bool:
         """Whether a broker is silent; from time to time it is tried again.
@@ -227,12 +234,18 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no types
 
     @property
     def hosts(self) -> list[tuple[Any, ...]]:
-        """Return where to begin, silent ones last."""
+        """Return where to begin: silent ones last, before them those that are gone, it seems."""
         configured = super().hosts
         named = {(host, port) for host, port, _family in configured}
         known = ((*each, socket.AF_UNSPEC) for each in self.silences.known if each not in named)
         hosts = [*configured, *known]
-        return sorted(hosts, key=lambda found: self._is_silent(found[0], found[1]))
+        return sorted(
+            hosts,
+            key=lambda found: (
+                self._is_silent(found[0], found[1]),
+                self.silences.is_of_old((found[0], found[1])),
+            ),
+        )
 
     async def bootstrap(self) -> None:
         """Learn of all brokers from one. Raises KafkaConnectionError."""

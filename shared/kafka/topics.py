@@ -27,6 +27,7 @@ from shared.kafka.errors import (
 )
 from shared.kafka.metadata import MetadataRequest
 from shared.kafka.silence import watchful
+from shared.membership import address
 from shared.topics import Topic
 
 BROKERS_CHOICE = -1
@@ -133,7 +134,7 @@ async def broker_addresses(brokers: Brokers, *, patience_s: float = PATIENCE_S) 
 
     async def ask() -> list[str]:
         async with open_client(brokers, "steadflow-addresses") as client:
-            return sorted(f"{each.host}:{each.port}" for each in client.cluster.brokers())
+            return sorted(address(each.host, each.port) for each in client.cluster.brokers())
 
     return await _asked(ask, patience_s)
 

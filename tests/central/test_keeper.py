@@ -6,8 +6,8 @@ import pytest
 
 from services.central.brokers.growth import Wait
 from services.central.brokers.keeper import BrokerLimits, Keeper, number_of, wishes_over
-from shared.kafka import Brokers
-from shared.membership import Facts
+from shared.kafka import Brokers, KafkaAway
+from shared.membership import Controller, Facts, Member
 from shared.settings_events import MachineLeaves, SettingRemoved, SettingsEvent, key_of
 from tests.central.kafka_machines import MemoryMachines, cluster, dead, joined
 
@@ -157,6 +157,25 @@ async def test_one_whose_controller_nobody_reaches_gets_no_vote_and_leaves_no_pa
 
     await rest(keeper(machines, settings))
     assert len(machines.facts_now.voters) == 3
+
+
+async def test_one_whose_vote_the_quorum_does_not_take_leaves_no_pair() -> None:
+    """From the primary it is reached, from the controller that leads it is not."""
+
+    class Refusing(MemoryMachines):
+        async def add_voter(self, cluster_id: str, controller: Controller, member: Member) -> None:
+            if controller.number == 3:
+                raise KafkaAway("RequestTimedOutError")
+            await super().add_voter(cluster_id, controller, member)
+
+    machines = Refusing(cluster(1, 2, 3))
+    here = keeper(machines, Settings())
+    with pytest.raises(KafkaAway):
+        await rest(here)
+    assert len(machines.facts_now.voters) == 2
+    await rest(here)
+    assert len(machines.facts_now.voters) == 1
+    assert "reaches the controller of m3" in str(here.step)
 
 
 async def test_who_was_to_take_a_place_may_be_replaced_itself() -> None:

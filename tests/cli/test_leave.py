@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cli.disable import joined, others_voting
-from cli.leave import only_voter
+from cli.leave import votes_beside_others
 from cli.standby_home import (
     NoStandby,
     StandbyHome,
@@ -87,11 +87,12 @@ def test_while_others_vote_nothing_is_closed() -> None:
     assert others_voting([here | {"votes": False}, observer | {"votes": True}]) == ["two"]
 
 
-def test_who_votes_alone_is_named_where_there_are_others() -> None:
+def test_whether_a_vote_has_to_be_given_back_before_one_stops() -> None:
     one, two = ({"machine": name, "votes": True} for name in ("one", "two"))
-    assert only_voter([one]) == ""
-    assert only_voter([one, two]) == ""
-    assert only_voter([one | {"votes": False}, two]) == "two"
+    assert votes_beside_others([], "two") is None
+    assert votes_beside_others([two], "two") is False
+    assert votes_beside_others([one, two], "two") is True
+    assert votes_beside_others([one, two | {"votes": False}], "two") is False
 
 
 def test_status_tells_what_is_not_green_with_its_remedy() -> None:

@@ -68,9 +68,11 @@ def slowed(folder: Path) -> Iterator[None]:
     def hold_and_open() -> None:
         nonlocal was_held
         while not ended.is_set():
-            if _run("fsfreeze", "--freeze", str(folder)):
-                was_held = True
+            try:
+                was_held |= _run("fsfreeze", "--freeze", str(folder))
                 ended.wait(_HELD_S)
+            finally:
+                # Held for ever it would hold all who write there, and they could not be killed.
                 _run("fsfreeze", "--unfreeze", str(folder))
             ended.wait(_OPEN_S)
 
@@ -99,4 +101,6 @@ def _mounted(folder: Path, *what: str, is_made: bool = True) -> Iterator[bool]:
 def _run(*command: str) -> bool:
     if shutil.which(command[0]) is None:
         return False
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    # Ctrl-C is for the tests, not for one of these in the middle.
+    done = subprocess.run(command, capture_output=True, check=False, start_new_session=True)
+    return done.returncode == 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tests.faults.disks import fill, filled, slowed
+from tests.faults.growing import RATE
 from tests.faults.injecting import QUIET_TICKS
 from tests.faults.machines import Machine, Machines, is_whole
 from tests.faults.measured import Injected
@@ -132,9 +133,11 @@ class MachineInjector:
             found = self.machines.totals(*centrals)
             return {name: each["flows"] for name, each in found.items() if each is not None}
 
-        before = counted()
+        wait_until(lambda: len(counted()) == len(centrals), "they answer", DEADLINE_S, EVERY_S)
+        # What was in Kafka already is no sign.
+        wanted = {name: flows + 3 * RATE for name, flows in counted().items()}
         wait_until(
-            lambda: all(counted().get(name, 0) > before.get(name, 0) for name in centrals),
+            lambda: all(counted().get(name, 0) > wanted[name] for name in centrals),
             f"{', '.join(centrals)} go on counting", DEADLINE_S, EVERY_S,
         )  # fmt: skip
 

@@ -33,4 +33,13 @@ def brokers_router(keeper: Keeper, *, to_primary: Check) -> APIRouter:
             )
         return {"machine": machine, "standing": "leaves"}
 
+    @router.post(
+        "/brokers/{machine}/keep",
+        summary="Keep a machine after all, or let one that was removed come back",
+        dependencies=[Depends(to_primary)],
+    )
+    async def keep(machine: str) -> Json:
+        await keeper.stay(machine)
+        return {"machine": machine, "standing": "stays"}
+
     return router

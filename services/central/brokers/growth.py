@@ -180,8 +180,12 @@ def _pair_of_voters(facts: Facts, staying: Collection[Member], wish: Wish) -> It
         if all(_finds(facts, each, left) for each in staying):
             yield RemoveVoter(number)
             return
-    voting = " or ".join(each.machine for each in staying if each.number in voters)
-    yield Wait(f"no broker would find the one that still votes: start steadflow on {voting} again")
+    lost = sorted(
+        each.machine
+        for each in staying
+        if any(not _finds(facts, each, left) for left in voters if left != each.number)
+    )
+    yield Wait(f"{' or '.join(lost)} would not find the one that still votes: start it there again")
 
 
 def _finds(facts: Facts, member: Member, voter: int) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import zlib
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Final, NamedTuple
@@ -30,6 +30,8 @@ QUIET_S: Final = 5.0
 OUTSIDE_S: Final = 60.0
 DISKS_EVERY_TURNS: Final = 4
 DISK_TIMEOUT_S: Final = 3.0
+REFUSED_MS: Final = 60_000
+"""So long a broker whose vote was not taken gets none, and a pair without it is undone."""
 _NUMBERS: Final = 1_000_000
 _FIRST_JOINED: Final = 2
 
@@ -113,6 +115,7 @@ class Keeper:
         self._short: dict[str, str] = {}
         self._turns = 0
         self._has_limited = False
+        self._refused_ms: dict[int, int] = {}
 
     @property
     def wish(self) -> Wish:
@@ -167,7 +170,7 @@ class Keeper:
 
         replaced_by, had_central: as of `MachineLeaves`. Raises SettingsAway, NotPrimary.
         """
-        if not self.has(machine):
+        if not self.has(machine) and machine not in self._leaving():
             return False
         for each in self._leaving().values():
             # Who was to take that place goes itself: whoever comes instead takes both.
@@ -228,16 +231,30 @@ class Keeper:
                 log.info("machines: owed %s", step_said(step))
             self.step = step
             if step is not None and self._is_primary():
-                await do(step, membership, facts, self._limits.copy_bytes_per_s)
+                with self._noting(step):
+                    await do(step, membership, facts, self._limits.copy_bytes_per_s)
             await self._limit_readers(membership)
 
+    @contextlib.contextmanager
+    def _noting(self, step: Step) -> Iterator[None]:
+        """Note whose vote was not taken: the controller that leads may not reach it from there."""
+        try:
+            yield
+        except KafkaAway:
+            if isinstance(step, AddVoter):
+                self._refused_ms[step.number] = self._now_ms()
+            raise
+
     async def _unreached(self, facts: Facts) -> frozenset[int]:
+        since_ms = self._now_ms() - REFUSED_MS
+        refused = {number for number, at_ms in self._refused_ms.items() if at_ms > since_ms}
         reading = {each.number for each in facts.controllers if not each.is_voter}
         there = [each for each in facts.members if each.is_alive and each.number in reading]
         tried = await asyncio.gather(
             *(self._reach(each.host, each.controller_port) for each in there)
         )
-        return frozenset(each.number for each, why in zip(there, tried, strict=True) if why)
+        silent = {each.number for each, why in zip(there, tried, strict=True) if why}
+        return frozenset(refused | silent)
 
     async def _look_at_disks(self, membership: Membership, facts: Facts) -> None:
         found: dict[int, Disk] = {}

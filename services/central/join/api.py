@@ -181,7 +181,9 @@ def invites_router(
                 raise HTTPException(HTTPStatus.CONFLICT, why)
             if body.replaces:
                 await joining.replace(request, body.replaces, body.name)
-            await joining.stay(body.name)
+            if body.joins_as is not JoinsAs.COLLECTOR:
+                # A collector has no broker: one of that name may be leaving.
+                await joining.stay(body.name)
             await change(used)
         return {
             "name": body.name,
