@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli import running
 from cli.admission import default_name
 from cli.home import default_home
 from cli.join_shown import print_lines
@@ -47,6 +48,8 @@ def check(
             "https_port": known.https_port,
             "copy_bytes_per_s": known.copy_bytes_per_s,
         }
+        for noted in (running.read(folder) or {"centrals": []})["centrals"]:
+            settings["central_url"] = noted["url"]
     except NoStandby as error:
         if not primary or not token:
             fail(f"{error}: give the primary's address and --token, as in the line of an invite")

@@ -10,6 +10,7 @@ from services.standby.copy_time import line_of
 from services.standby.joining import Checked
 from services.standby.kafka_here import KafkaHere
 from services.standby.preflight import Measured, preflight
+from services.standby.primary_client import PrimaryAway
 from shared.this_machine import this_machine
 
 
@@ -43,7 +44,18 @@ async def check(
         inserts_per_s=await measuring.inserts_per_s(config.data_dir / "tmp"),
         unreachable=[each.problem for each in reached if each.problem],
         unreachable_back=unreachable_back,
-        kept_days=await measuring.kept_days(),
+        kept_days=await _kept_days(centrals, config),
     )
     copy_line = line_of(said.primary.store_bytes, config.copy_bytes_per_s, kafka_s=kafka.keeps_s)
     return Checked((*preflight(here, said.primary, measured), copy_line), now_ms())
+
+
+async def _kept_days(centrals: Centrals, config: StandbyConfig) -> tuple[int, ...] | None:
+    """Return what a central here keeps; before one runs, what this environment says."""
+    client = centrals.blocking_client(config.central_url)
+    try:
+        return (await asyncio.to_thread(client.node)).primary.kept_days
+    except PrimaryAway:
+        return await measuring.kept_days()
+    finally:
+        client.close()
