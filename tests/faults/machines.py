@@ -14,6 +14,7 @@ import psutil
 from cli import running
 from services.central.brokers.growth import Wish, owed
 from shared.kafka import Brokers, KafkaAway, MembershipRefused, open_membership
+from shared.kafka.silence import GOODBYE_S
 from shared.membership import Facts
 from tests.faults.places import Network, Place
 from tests.faults.system import ROOT, SUMS, kill, steadflow
@@ -154,8 +155,12 @@ class Machines:
         """Return what the brokers say of themselves now; None while they are away."""
 
         async def look() -> Facts:
-            async with open_membership(self.brokers) as membership:
-                return await membership.facts()
+            try:
+                async with open_membership(self.brokers) as membership:
+                    return await membership.facts()
+            finally:
+                # A connection to a frozen broker is given up only then; the loop would end before.
+                await asyncio.sleep(2 * GOODBYE_S)
 
         with self.observer.inside():
             try:
