@@ -102,7 +102,13 @@ class KilledGrowth:
 
     def shrink(self, folder: Path) -> None:
         """Both others leave, the primary's central killed meanwhile each time."""
-        witness, standby = self.machines.witness, self.machines.standby
+        first, second = self.rng.sample([self._witness_leaves, self._standby_leaves], 2)
+        first(folder)
+        second(folder)
+        self._until(self._switch_home, lambda: list(self._machines()) == [self.machines.first.name])
+
+    def _witness_leaves(self, folder: Path) -> None:
+        witness = self.machines.witness
         (home,) = (home for home in witness.commands if home.parent == folder)
         self._ask("witness", "remove", WITNESS, "--yes")
         self._kill_primary_within(STEPS_S)
@@ -116,13 +122,17 @@ class KilledGrowth:
             lambda: self._ask("witness", "remove", WITNESS, "--yes"),
             lambda: WITNESS not in self._machines(),
         )
+
+    def _standby_leaves(self, _folder: Path) -> None:
+        standby = self.machines.standby
         (home,) = standby.commands
+        # It gives its vote back before it stops, where it has one.
         standby.run("standby", "leave", "--home", str(home), "--remove-data")
         self._forget(home, standby)
         self._kill_primary_within(STEPS_S)
         self._until(
             lambda: self._ask("standby", "remove", STANDBY),
-            lambda: list(self._machines()) == [self.machines.first.name],
+            lambda: STANDBY not in self._machines(),
         )
 
     def _join(self, machine: Machine, home: Path, words: list[str], token: str) -> None:
