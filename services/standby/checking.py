@@ -31,12 +31,14 @@ async def check(
     finally:
         client.close()
     await kafka.look(brokers, now_ms())
-    # The broker of a machine that joined is among them, and no link leads to it.
-    kafka_ms = [
-        each.round_trip_ms
+    answered = [
+        (host, each.round_trip_ms)
         for (host, _port), each in zip(places[1:], reached[1:], strict=True)
-        if each.round_trip_ms is not None and host not in config.all_hosts
+        if each.round_trip_ms is not None
     ]
+    # The broker of a machine that joined is among them, and no link leads to it.
+    elsewhere = [found for found in answered if found[0] not in config.all_hosts]
+    kafka_ms = [round_trip_ms for _host, round_trip_ms in elsewhere or answered]
     measured = Measured(
         clock_offset_ms=said.clock_offset_ms,
         kafka_offset_ms=await measuring.kafka_offset_ms(brokers),

@@ -60,7 +60,11 @@ CONFIGS: dict[str, type[IngestConfig | RegistryConfig | CentralConfig]] = {
 # its release lies.
 OF_THE_LAUNCHER = {
     "STEADFLOW_CENTRAL_BROKER_NUMBER",
-    *(f"STEADFLOW_{kind}_KAFKA_TLS_DIR" for kind in ("CENTRAL", "INGEST", "REGISTRY")),
+    *(
+        f"STEADFLOW_{kind}_{what}"
+        for kind in ("CENTRAL", "INGEST", "REGISTRY")
+        for what in ("BROKERS_FILE", "KAFKA_TLS_DIR")
+    ),
     "STEADFLOW_CENTRAL_AUTHORITY_DIR",
     "STEADFLOW_CENTRAL_DOWNLOAD_DIR",
     "STEADFLOW_CENTRAL_NETWORK_FILE",
