@@ -17,6 +17,7 @@ from services.central.config import CentralConfig
 from services.central.problems import Forbidden
 from services.central.roles.duties import RolesTopics
 from shared.topics import AUDIT, DIGESTS, DRILLS, Topic
+from tests.central.patient import PatientTransport
 
 DEADLINE_S = 60.0
 TOKEN = "a-token-of-the-tests"
@@ -126,7 +127,7 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def client_of(central: Central) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(central))
+    transport = PatientTransport(create_app(central))
     async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
         yield client
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from services.ingest.receive.receiver import PAUSE_S, pause_s
-from services.ingest.receive.reuseport import kernel_drops, open_sockets
+from services.ingest.receive.reuseport import ask_receive_buffer, kernel_drops, open_sockets
 from services.ingest.spool.format import RecordKind
 from services.ingest.status import read_status
 from tests.ingest.receivers import assert_streams_are_whole, payloads_of, read_spool
@@ -41,7 +41,8 @@ def test_kills_lose_nothing_and_every_stream_ends(tmp_path: Path) -> None:
     print(f"seed {seed}")
     chance = random.Random(seed)
     (sock,) = open_sockets("127.0.0.1", 0, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+    # All of it, however late a receiver begins to read.
+    ask_receive_buffer(sock, 32 << 20)
     exporter = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     exporter.connect(sock.getsockname())
     sent = 0

@@ -19,6 +19,7 @@ from shared.topics import Topic
 from tests.central.centrals import TOKEN, URL, Place, Running, authorized, client_of
 from tests.central.other_central import OtherCentral
 from tests.central.own_roles import own_roles
+from tests.central.patient import PatientTransport
 from tests.central.small_registry import SmallRegistry
 
 pytestmark = pytest.mark.kafka
@@ -62,7 +63,7 @@ class Cluster:
 def browser(app: FastAPI) -> httpx.AsyncClient:
     """A client with cookies, which sends what a page of that central would."""
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app, client=("192.0.2.7", 1)),
+        transport=PatientTransport(app, client=("192.0.2.7", 1)),
         base_url=URL,
         headers={"Origin": URL},
     )
