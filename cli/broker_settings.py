@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cli.quorum import Quorum
+from shared.host_port import host_port
 from shared.kafka import Brokers
 from shared.tls import TlsFiles
 
@@ -99,7 +100,7 @@ class BrokerPlan:
         """The address of the same."""
         if self.joined is not None and self.network is not None:
             # Its LOCAL listener would tell the first broker's address on the loopback there.
-            return f"{_bracketed(self.network.host)}:{self.network.port}"
+            return host_port(self.network.host, self.network.port)
         return self.bootstrap_servers if self.local is None else f"{HOST}:{self.local.port}"
 
     @property
@@ -193,14 +194,13 @@ def _listeners(plan: BrokerPlan) -> Iterator[_Listener]:
         controller = f"{HOST}:{plan.controller_port}"
         yield _Listener("CONTROLLER", "PLAINTEXT", controller, controller)
     else:
-        host, bind = _bracketed(network.host), _bracketed(network.bind)
-        port = network.controller_port
-        yield _Listener("CONTROLLER", "SSL", f"{bind}:{port}", f"{host}:{port}")
-        yield _Listener("NETWORK", "SSL", f"{bind}:{network.port}", f"{host}:{network.port}")
+        for name, port in (("CONTROLLER", network.controller_port), ("NETWORK", network.port)):
+            bound, told = host_port(network.bind, port), host_port(network.host, port)
+            yield _Listener(name, "SSL", bound, told)
     if local is not None:
         bound = told = f"{HOST}:{local.port}"
         if plan.joined is not None and network is not None:
-            told = f"{_bracketed(network.host)}:{network.port}"
+            told = host_port(network.host, network.port)
         yield _Listener("LOCAL", "SSL", bound, told)
 
 
@@ -213,9 +213,9 @@ def _controllers(plan: BrokerPlan) -> str:
         return plan.quorum.bootstrap_controllers
     if plan.network is None:
         return f"{HOST}:{plan.controller_port}"
-    own = f"{_bracketed(plan.network.host)}:{plan.network.controller_port}"
+    own = host_port(plan.network.host, plan.network.controller_port)
     found = own if plan.joined is None else plan.joined.controllers
-    here = {"", f"{_bracketed(plan.network.host)}:{plan.network.port}"}
+    here = {"", host_port(plan.network.host, plan.network.port)}
     if plan.local is not None:
         here.add(f"{HOST}:{plan.local.port}")
     others = (_beside(address) for address in plan.known.split(",") if address not in here)
@@ -238,7 +238,3 @@ def _tls_settings(plan: BrokerPlan, listener: str) -> dict[str, str]:
         f"{prefix}.client.auth": "required",
         f"{prefix}.enabled.protocols": "TLSv1.3,TLSv1.2",
     }
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

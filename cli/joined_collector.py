@@ -11,6 +11,7 @@ from cli.admission import tls_dir
 from cli.known_brokers import brokers_file
 from cli.supervise import ChildPlan
 from cli.system import service_child, url
+from shared.host_port import host_port
 from shared.plain_http import PLAIN_HTTP
 
 HOST = "127.0.0.1"
@@ -32,8 +33,7 @@ class CollectorPlan:
     @property
     def udp(self) -> str:
         """Where exporters send to."""
-        host = f"[{self.udp_host}]" if ":" in self.udp_host else self.udp_host
-        return f"{host}:{self.udp_port}"
+        return host_port(self.udp_host, self.udp_port)
 
 
 def all_addresses() -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from shared.host_port import host_port
+
 EXPORTERS_MAX = 2000
 
 
@@ -29,11 +31,7 @@ class Target:
 
     def __str__(self) -> str:
         """Return `HOST:PORT`."""
-        return (
-            f"[{self.address}]:{self.port}"
-            if ":" in self.address
-            else (f"{self.address}:{self.port}")
-        )
+        return host_port(self.address, self.port)
 
 
 def parse_target(text: str) -> Target:

@@ -16,6 +16,7 @@ from cli.known_brokers import brokers_file
 from cli.network import network_file, tls_dir
 from cli.ports import PortTaken, check_port, free_port, free_udp_port
 from cli.supervise import ChildPlan, StartError
+from shared.host_port import host_port
 from shared.kafka import KafkaAway, ensure_topics
 from shared.plain_http import PLAIN_HTTP
 from shared.topics import TOPICS
@@ -162,7 +163,7 @@ def central_children(
             "url": url(port),
             "priority": priority,
             "registry_urls": url(ports.registry),
-            "export_address": _host_port(options.udp_host, ports.udp),
+            "export_address": host_port(options.udp_host, ports.udp),
             **kafka_settings(options, servers),
             "broker_number": FIRST_NUMBER if options.bootstrap_servers is None else 0,
             "token_file": options.home / "token",
@@ -247,10 +248,6 @@ def import_path() -> dict[str, str]:
 def url(port: int) -> str:
     """Return the address of a service's HTTP pages."""
     return f"http://{HOST}:{port}"
-
-
-def _host_port(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def service_child(

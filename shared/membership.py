@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from shared.host_port import host_port
+
 REPLICAS_MAX: Final = 3
 """Copies of each partition, once there are machines enough."""
 IN_SYNC_MIN: Final = "min.insync.replicas"
@@ -26,12 +28,12 @@ class Member(NamedTuple):
     @property
     def address(self) -> str:
         """For a list of brokers."""
-        return address(self.host, self.port)
+        return host_port(self.host, self.port)
 
     @property
     def controller_address(self) -> str:
         """The same of its controller."""
-        return address(self.host, self.controller_port)
+        return host_port(self.host, self.controller_port)
 
 
 class Controller(NamedTuple):
@@ -100,8 +102,3 @@ class Facts(NamedTuple):
     def addresses(self) -> str:
         """All brokers, as other machines reach them: `host:port` with commas between."""
         return ",".join(each.address for each in self.members)
-
-
-def address(host: str, port: int) -> str:
-    """Return `host:port`, as it stands in a list of brokers."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from shared.host_port import host_port
 from shared.invite_token import InviteToken
 from shared.problem_detail import detail_of
 from shared.tls import (
@@ -45,8 +46,7 @@ class Address(NamedTuple):
     @property
     def url(self) -> str:
         """As people write it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"https://{host}:{self.port}"
+        return f"https://{host_port(self.host, self.port)}"
 
 
 @dataclass(frozen=True, slots=True)

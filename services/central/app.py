@@ -81,6 +81,7 @@ from shared.config import ConfigError
 from shared.disk_metrics import DiskCollector
 from shared.health import Health, health_router
 from shared.health_metrics import HealthCollector
+from shared.host_port import host_port
 from shared.http import http_server, listen
 from shared.http_metrics import HttpMetrics
 from shared.kafka import Brokers, configured_brokers, end_offsets
@@ -640,7 +641,7 @@ async def serve(config: CentralConfig) -> None:
     """Run a central until SIGTERM or SIGINT. Raises what a loop of ours failed with."""
     listener = listen(config.http_host, config.http_port)
     host, port = listener.getsockname()[:2]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    url = f"http://{host_port(host, port)}"
     central = await asyncio.to_thread(partial(open_central, config, url=url))
     try:
         app = create_app(central, pages=True)

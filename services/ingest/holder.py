@@ -21,6 +21,7 @@ from services.ingest.receive.reuseport import ask_receive_buffer, receive_queue_
 from services.ingest.spool.reader import Segment, segments, spool_bytes
 from services.ingest.status import Fact, Role, read_status
 from shared.health import Health
+from shared.host_port import host_port
 
 log = logging.getLogger(__name__)
 
@@ -198,7 +199,7 @@ class Holder:
         host, port = self._sockets[0].getsockname()[:2]
         return {
             "name": self.config.name,
-            "udp": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            "udp": host_port(host, port),
             "pid": os.getpid(),
             "ready": self._health.ready,
             "reasons": self._health.reasons,

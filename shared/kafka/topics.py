@@ -15,6 +15,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.admin import CreateTopicsRequest, DeleteRecordsRequest
 from aiokafka.protocol.offset import OffsetRequest, OffsetResetStrategy
 
+from shared.host_port import host_port
 from shared.kafka.brokers import Brokers
 from shared.kafka.errors import (
     PATIENCE_S,
@@ -27,7 +28,6 @@ from shared.kafka.errors import (
 )
 from shared.kafka.metadata import MetadataRequest
 from shared.kafka.silence import watchful
-from shared.membership import address
 from shared.topics import Topic
 
 BROKERS_CHOICE = -1
@@ -134,7 +134,7 @@ async def broker_addresses(brokers: Brokers, *, patience_s: float = PATIENCE_S) 
 
     async def ask() -> list[str]:
         async with open_client(brokers, "steadflow-addresses") as client:
-            return sorted(address(each.host, each.port) for each in client.cluster.brokers())
+            return sorted(host_port(each.host, each.port) for each in client.cluster.brokers())
 
     return await _asked(ask, patience_s)
 

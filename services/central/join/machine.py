@@ -16,6 +16,7 @@ from services.central.join.invites import JoinsAs
 from services.central.join.names import Known, Newcomer, why_taken
 from services.central.join.signing import signer
 from shared.config import ConfigError
+from shared.host_port import host_port
 from shared.kafka import KafkaAway, MembershipRefused
 from shared.network import Network, NetworkError, read_network
 from shared.settings_events import Invite
@@ -43,16 +44,14 @@ def https_url(config: CentralConfig) -> str:
     if network is None or port is None:
         # A machine that joined was told so from the start.
         return config.url if config.url.startswith("https://") else ""
-    host = f"[{network.host}]" if ":" in network.host else network.host
-    return f"https://{host}:{port}"
+    return f"https://{host_port(network.host, port)}"
 
 
 def brokers_for_others(config: CentralConfig) -> str:
     """Return the brokers as others reach them, by TLS; empty while they cannot."""
     network = network_of(config)
     if network is not None:
-        host = f"[{network.host}]" if ":" in network.host else network.host
-        return f"{host}:{network.kafka_port}"
+        return host_port(network.host, network.kafka_port)
     is_told = config.network_file is None and config.kafka_tls_dir is not None
     return config.bootstrap_servers if is_told else ""
 

@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from shared.host_port import host_port
+
 DEFAULT_PORT: Final = 2055
 UNKNOWN_HOST: Final = "COLLECTOR-ADDRESS"
 """Stands in a configuration where nobody said an address that makes sense there."""
@@ -25,7 +27,7 @@ class ExportTarget:
     @property
     def text(self) -> str:
         """`host:port`, an IPv6 address in brackets."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_port(self.host, self.port)
 
     @property
     def is_loopback(self) -> bool:
