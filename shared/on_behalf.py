@@ -5,10 +5,11 @@
 
 from typing import Final, NamedTuple
 
+from shared.audit import plain_text
+
 BY: Final = "Steadflow-By"
 FORWARDED: Final = "Steadflow-Forwarded"
 """A central passes this request on, and keeps the record of it."""
-_LENGTH_MAX: Final = 100
 
 
 class Behalf(NamedTuple):
@@ -33,13 +34,9 @@ def read_behalf(text: str) -> Behalf | None:
     name, _, address = rest.partition(" ")
     if kind not in ("account", "token", "system") or not name:
         return None
-    return Behalf(kind, _printable(name), _printable(address.strip()))
+    return Behalf(kind, plain_text(name), plain_text(address.strip()))
 
 
 def address_in(text: str) -> str:
     """Return from where the one asks that a header tells of, whoever it is; empty where unknown."""
-    return _printable(" ".join(text.split(" ")[2:]).strip())
-
-
-def _printable(text: str) -> str:
-    return "".join(each if each.isprintable() else "?" for each in text)[:_LENGTH_MAX]
+    return plain_text(" ".join(text.split(" ")[2:]).strip())
