@@ -153,11 +153,6 @@ class Keeper:
         member = self._member(machine)
         return member is not None and member.is_alive
 
-    def votes(self, machine: str) -> bool:
-        """Whether it has one that votes, alive or dead."""
-        member = self._member(machine)
-        return member is not None and self.facts is not None and member.number in self.facts.voters
-
     def _member(self, machine: str) -> Member | None:
         members = () if self.facts is None else self.facts.members
         others = (each for each in members if each.number != self._home)
