@@ -18,6 +18,7 @@ from shared.kafka.silence import GOODBYE_S
 from shared.membership import Facts
 from tests.faults.places import Network, Place
 from tests.faults.system import ROOT, SUMS, kill, steadflow
+from tests.faults.watch import Watch
 from tests.waiting import wait_until
 
 CENTRALS = ("central-a", "central-b")
@@ -180,6 +181,16 @@ def wait_counted(machines: Machines, sent: dict[str, int]) -> None:
         wait_until(counted, "all three centrals count what was sent", DEADLINE_S, 0.5)
     except AssertionError as error:
         raise AssertionError(f"{error}: {machines.totals()}, sent {sent}") from error
+
+
+@contextlib.contextmanager
+def watching(machines: Machines) -> Iterator[Watch]:
+    """Ask every central again and again whether it acts, each in its own place."""
+    with Watch({}) as watch:
+        for name, machine, url in machines.centrals():
+            with machine.place.inside():
+                watch.add(name, url)
+        yield watch
 
 
 def is_whole(facts: Facts | None, primary: str) -> bool:

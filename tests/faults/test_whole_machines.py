@@ -16,7 +16,7 @@ from tests.faults.checker import accepted_claims, problems, took_s
 from tests.faults.drawn import draw, kinds_of
 from tests.faults.growing import collecting, first_machine, grow
 from tests.faults.machine_faults import DISKS, ORDINARY, MachineInjector, MachineKind
-from tests.faults.machines import wait_counted
+from tests.faults.machines import wait_counted, watching
 from tests.faults.measured import Injected, table, without_reason
 from tests.faults.recorder import Recorder, recording_from
 from tests.faults.system import stop_sending
@@ -44,10 +44,7 @@ def test_any_one_of_three_machines_may_fail_and_every_flow_is_counted_once(tmp_p
         collecting(machines, tmp_path) as sending,
     ):
         grow(machines, tmp_path)
-        with Watch({}) as watch:
-            for name, machine, url in machines.centrals():
-                with machine.place.inside():
-                    watch.add(name, url)
+        with watching(machines) as watch:
             injector = MachineInjector(machines, watch, sending.pid)
             faults = list(inject_all(injector, random.Random(seed)))
             injector.quiet()

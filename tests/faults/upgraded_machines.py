@@ -12,11 +12,10 @@ from tests.faults.checker import accepted_claims, problems
 from tests.faults.earlier_release import COMMIT, earlier_release
 from tests.faults.growing import collecting, first_machine, grow
 from tests.faults.machine_faults import MachineInjector
-from tests.faults.machines import CENTRALS, STANDBY, Machine, Machines, wait_counted
+from tests.faults.machines import CENTRALS, STANDBY, Machine, Machines, wait_counted, watching
 from tests.faults.on_its_way import nothing_on_its_way
 from tests.faults.recorder import recording_from
 from tests.faults.system import ROOT, stop_sending
-from tests.faults.watch import Watch
 from tests.waiting import wait_until
 
 DEADLINE_S = 300
@@ -36,10 +35,7 @@ def test_each_machine_in_turn_gets_the_next_release(tmp_path: Path) -> None:
         collecting(machines, tmp_path) as sending,
     ):
         grow(machines, tmp_path)
-        with Watch({}) as watch:
-            for name, machine, url in machines.centrals():
-                with machine.place.inside():
-                    watch.add(name, url)
+        with watching(machines) as watch:
             injector = MachineInjector(machines, watch, sending.pid)
             injector.quiet()
             upgrade(machines.standby)
