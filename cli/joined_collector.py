@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 
 from cli.admission import tls_dir
-from cli.known_brokers import brokers_file
 from cli.supervise import ChildPlan
 from cli.system import service_child, url
 from shared.host_port import host_port
+from shared.kafka import noted_brokers
 from shared.plain_http import PLAIN_HTTP
 
 HOST = "127.0.0.1"
@@ -60,7 +60,7 @@ def joined_child(plan: CollectorPlan, *, with_tls: bool = True) -> ChildPlan:
         "http_host": HOST,
         "http_port": plan.web_port,
         "bootstrap_servers": plan.brokers,
-        "brokers_file": brokers_file(plan.home),
+        "brokers_file": noted_brokers(plan.home),
     }
     if with_tls:
         settings["kafka_tls_dir"] = tls_dir(plan.home)

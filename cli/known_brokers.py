@@ -5,21 +5,16 @@ import contextlib
 from dataclasses import replace
 from pathlib import Path
 
-from shared.kafka import Brokers, KafkaAway, broker_addresses, with_noted
+from shared.kafka import Brokers, KafkaAway, broker_addresses, noted_brokers, with_noted
 from shared.tls import TlsError
 from shared.tls.writing import OWNER_ONLY, write_whole
 
 EVERY_S = 10.0
 
 
-def brokers_file(home: Path) -> Path:
-    """Return where they are noted."""
-    return home / "brokers"
-
-
 def with_known(home: Path, servers: str) -> str:
     """Return `servers` and those that were noted, each once."""
-    return with_noted(servers, brokers_file(home))
+    return with_noted(servers, noted_brokers(home))
 
 
 def knows_others(home: Path) -> bool:
@@ -36,7 +31,7 @@ async def follow(home: Path, brokers: Brokers) -> None:
             if found and found != noted:
                 # On a full disk nothing is noted, and everything else goes on.
                 with contextlib.suppress(TlsError):
-                    write_whole(brokers_file(home), f"{found}\n".encode(), mode=OWNER_ONLY)
+                    write_whole(noted_brokers(home), f"{found}\n".encode(), mode=OWNER_ONLY)
                     noted = found
                 asked = replace(brokers, servers=with_known(home, brokers.servers))
         await asyncio.sleep(EVERY_S)

@@ -10,9 +10,9 @@ import httpx
 
 from cli.broker_settings import BrokerPlan
 from cli.joined_broker import KAFKA_PORT, all_servers, joined_plan
-from cli.known_brokers import brokers_file, with_known
+from cli.known_brokers import with_known
 from cli.supervise import ChildPlan
-from cli.system import CENTRAL_RESTART_S, service_child, url
+from cli.system import CENTRAL_RESTART_S, kafka_by_tls, service_child, url
 from shared.plain_http import PLAIN_HTTP
 
 PRIORITY = 120
@@ -171,12 +171,9 @@ def central_child(
 
 
 def _kafka(plan: StandbyPlan, given: Mapping[str, Any]) -> dict[str, object]:
+    known = with_known(plan.home, given["brokers"])
     return {
-        "bootstrap_servers": all_servers(
-            broker_plan(plan, given), with_known(plan.home, given["brokers"])
-        ),
-        "brokers_file": brokers_file(plan.home),
-        "kafka_tls_dir": plan.tls_dir,
+        **kafka_by_tls(plan.home, all_servers(broker_plan(plan, given), known)),
         "token_file": plan.home / "token",
         "http_host": "127.0.0.1",
     }

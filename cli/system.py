@@ -12,12 +12,11 @@ import httpx
 
 from cli.broker import command
 from cli.broker_settings import FIRST_NUMBER, HOST, BrokerPlan
-from cli.known_brokers import brokers_file
 from cli.network import network_file, tls_dir
 from cli.ports import PortTaken, check_port, free_port, free_udp_port
 from cli.supervise import ChildPlan, StartError
 from shared.host_port import host_port
-from shared.kafka import KafkaAway, ensure_topics
+from shared.kafka import KafkaAway, ensure_topics, noted_brokers
 from shared.plain_http import PLAIN_HTTP
 from shared.topics import TOPICS
 
@@ -108,10 +107,15 @@ def kafka_settings(options: Options, servers: str) -> dict[str, object]:
     """Return how services find Kafka: ours by TLS, so that they find it on other machines too."""
     if options.bootstrap_servers is not None:
         return {"bootstrap_servers": servers}
+    return kafka_by_tls(options.home, servers)
+
+
+def kafka_by_tls(home: Path, servers: str) -> dict[str, object]:
+    """Return how services of a home find a Kafka of steadflow's."""
     return {
         "bootstrap_servers": servers,
-        "brokers_file": brokers_file(options.home),
-        "kafka_tls_dir": tls_dir(options.home),
+        "brokers_file": noted_brokers(home),
+        "kafka_tls_dir": tls_dir(home),
     }
 
 

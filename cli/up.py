@@ -25,7 +25,7 @@ from cli.first_login import say_first_password
 from cli.home import default_home
 from cli.home_owner import Owner, check_owner
 from cli.jars import JarError, cache_directory, fetch_jars, read_lock
-from cli.known_brokers import brokers_file, follow, knows_others, with_known
+from cli.known_brokers import follow, knows_others, with_known
 from cli.network import NetworkWatch, machine_name, network_file, prepare_tls, tls_dir, with_network
 from cli.network_plan import plan_network
 from cli.own_certificate import note_own_certificate
@@ -53,7 +53,7 @@ from cli.system import (
     url,
 )
 from cli.terminal import fail, progress_bar
-from shared.kafka import Brokers, KafkaAway, TopicRefused, ensure_topics
+from shared.kafka import Brokers, KafkaAway, TopicRefused, ensure_topics, noted_brokers
 from shared.network import Network, NetworkError, read_network
 from shared.tasks import end_task
 from shared.tls import TlsError
@@ -215,7 +215,7 @@ def _prepare(options: Options) -> _Launch:
             f"Kafka's data in {plan.data} is gone, and a new log here would be taken for the one "
             "that other machines hold: have this one join again, in another folder and in its own "
             f"place (--replace {plan.machine}); where those decide nothing without it, stop them, "
-            f"remove {brokers_file(options.home)}, and have them join anew"
+            f"remove {noted_brokers(options.home)}, and have them join anew"
         )
     class_path = _fetch_jars()
     prepare(plan, class_path)

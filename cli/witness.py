@@ -19,12 +19,12 @@ from cli.home import default_home
 from cli.invite import AsJson, Home, Valid, print_invite
 from cli.jars import JarError
 from cli.joined_broker import KAFKA_PORT, all_servers, joined_plan, prepared_child
-from cli.known_brokers import brokers_file, follow, with_known
+from cli.known_brokers import follow, with_known
 from cli.ports import PortTaken, check_port, free_port
 from cli.replacing import Replace, Yes, confirm
 from cli.staying import stays_here, until_stopped
 from cli.supervise import ChildPlan, StartError, Supervisor
-from cli.system import service_child, url
+from cli.system import kafka_by_tls, service_child, url
 from cli.terminal import fail
 from shared.invite_token import InviteTokenError
 from shared.kafka import Brokers
@@ -127,9 +127,7 @@ def registry_child(home: Path, name: str, servers: str, port: int) -> ChildPlan:
     """Return the registry: with the primary's machine dead, somebody must propose another."""
     settings: dict[str, object] = {
         "name": name,
-        "bootstrap_servers": servers,
-        "brokers_file": brokers_file(home),
-        "kafka_tls_dir": tls_dir(home),
+        **kafka_by_tls(home, servers),
         "http_host": "127.0.0.1",
         "http_port": port,
     }

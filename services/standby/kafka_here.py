@@ -1,16 +1,11 @@
 """Kafka as it is reached from this machine, and how long it keeps flows."""
 
-from typing import Final
-
 from services.standby import measuring
 from services.standby.config import StandbyConfig
 from services.standby.copy_time import KAFKA_S
 from services.standby.given import Given
-from shared.kafka import Brokers, KafkaAway, broker_addresses, with_noted
+from shared.kafka import Brokers, KafkaAway, broker_addresses, noted_brokers, with_noted
 from shared.tls import TlsFiles
-
-BROKERS: Final = "brokers"
-"""File in a home: the brokers as they were a moment ago; whoever runs the broker here writes it."""
 
 
 class KafkaHere:
@@ -19,7 +14,7 @@ class KafkaHere:
     def __init__(self, config: StandbyConfig) -> None:
         """Ask nothing yet."""
         self._config = config
-        self._noted = config.home / BROKERS
+        self._noted = noted_brokers(config.home)
         self.keeps_s = KAFKA_S
 
     def brokers(self) -> Brokers:

@@ -1,6 +1,6 @@
 """Kafka as steadflow uses it; types of aiokafka appear in this package only."""
 
-from shared.kafka.brokers import Brokers, configured_brokers, with_noted
+from shared.kafka.brokers import Brokers, configured_brokers, noted_brokers, with_noted
 from shared.kafka.errors import (
     KafkaAway,
     PositionLost,
@@ -50,6 +50,7 @@ __all__ = [
     "end_offsets",
     "ensure_topics",
     "first_partition_facts",
+    "noted_brokers",
     "offsets_since",
     "oldest_ms",
     "open_membership",

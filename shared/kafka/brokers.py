@@ -60,6 +60,11 @@ class KafkaSettings(Protocol):
         """Where brokers are noted that are asked too."""
 
 
+def noted_brokers(home: Path) -> Path:
+    """Return the file in a launcher's home that names the brokers as they were a moment ago."""
+    return home / "brokers"
+
+
 def with_noted(servers: str, file: Path | None) -> str:
     """Return `servers` and those that a file names, each once."""
     try:
