@@ -207,6 +207,7 @@ class Registry:
                     self._ticking,
                     is_own=each.record.registry == self.name,
                     now_s=self._clock_s(),
+                    age_s=(folded[-1].append_ms - each.append_ms) / 1000,
                     chance=self._chance(),
                 )
 

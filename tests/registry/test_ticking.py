@@ -22,23 +22,31 @@ def test_a_tick_that_was_not_read_back_is_followed_a_period_later() -> None:
     assert due(after_sent(Ticking(), now_s=10.0)) == 10.4
 
 
-def test_who_ticked_last_ticks_again_a_period_after_reading_it() -> None:
+def test_who_ticked_last_ticks_again_a_period_after_sending_it() -> None:
     ticking = after_sent(Ticking(), now_s=10.0)
-    ticking = after_valid(ticking, is_own=True, now_s=10.002, chance=0.9)
+    ticking = after_valid(ticking, is_own=True, now_s=10.002, age_s=0.0, chance=0.9)
 
-    assert due(ticking) == pytest.approx(10.402)
+    assert due(ticking) == pytest.approx(10.4)
+
+
+def test_an_own_tick_that_came_late_into_the_log_moves_the_next_one_so_that_both_count() -> None:
+    ticking = after_sent(Ticking(), now_s=10.0)
+    ticking = after_valid(ticking, is_own=True, now_s=10.3, age_s=0.0, chance=0.9)
+
+    assert due(ticking) >= 10.3 + 0.8 * PERIOD_S
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.999])
 def test_the_others_wait_a_little_longer_for_it(chance: float) -> None:
-    ticking = after_valid(Ticking(), is_own=False, now_s=10.0, chance=chance)
+    ticking = after_valid(Ticking(), is_own=False, now_s=10.0, age_s=0.0, chance=chance)
 
     assert 10.0 + 1.05 * PERIOD_S <= due(ticking) <= 10.0 + 1.15 * PERIOD_S
 
 
 def test_a_late_tick_moves_the_next_one_so_that_both_count() -> None:
     ticking = after_sent(Ticking(), now_s=10.0)
-    late = after_sent(after_valid(ticking, is_own=True, now_s=10.0, chance=0.0), now_s=10.7)
+    read = after_valid(ticking, is_own=True, now_s=10.0, age_s=0.0, chance=0.0)
+    late = after_sent(read, now_s=10.7)
 
     assert due(late) == pytest.approx(11.1)
 
@@ -58,7 +66,11 @@ def test_together_they_tick_once_a_period_also_when_the_one_that_ticks_dies(coun
         valid.append(now_s)
         for number, ticking in registries.items():
             registries[number] = after_valid(
-                ticking, is_own=number == who, now_s=now_s + READ_BACK_S, chance=number / count
+                ticking,
+                is_own=number == who,
+                now_s=now_s + READ_BACK_S,
+                age_s=0.0,
+                chance=number / count,
             )
         if len(valid) == 20 and count > 1:
             del registries[who]
@@ -67,3 +79,48 @@ def test_together_they_tick_once_a_period_also_when_the_one_that_ticks_dies(coun
     assert min(apart) >= 0.8 * PERIOD_S
     assert max(apart) <= 1.2 * PERIOD_S
     assert sent <= len(valid) + count
+
+
+@pytest.mark.parametrize("is_aged", [True, False], ids=["by the log", "control: by reading"])
+def test_a_log_that_waited_for_a_broker_delays_no_tick(*, is_aged: bool) -> None:
+    """Nothing is read for a while, as the log waits for a copy on a machine that is gone."""
+    slowest: list[float] = []
+    for waits_s in (0.9, 1.1, 1.3, 1.5, 1.7, 1.9):
+        # The third, whose tick was valid at 0, is gone with its machine.
+        begun = after_valid(Ticking(), is_own=False, now_s=READ_BACK_S, age_s=0.0, chance=0.0)
+        registries = {0: begun, 1: begun._replace(patience=1.14)}
+        valid, unread = [0.0], []
+        while len(valid) < 10:
+            who = min(registries, key=lambda number: due(registries[number]))
+            now_s = due(registries[who])
+            if unread and now_s >= waits_s:
+                for by, at_s in unread:
+                    for number, ticking in registries.items():
+                        registries[number] = after_valid(
+                            ticking,
+                            is_own=by == number,
+                            now_s=waits_s,
+                            # What came last is a heartbeat, a moment ago.
+                            age_s=waits_s - 0.05 - at_s if is_aged else 0.0,
+                            chance=number / 2,
+                        )
+                unread = []
+                continue
+            registries[who] = after_sent(registries[who], now_s=now_s)
+            if now_s - valid[-1] < 0.8 * PERIOD_S:
+                continue
+            valid.append(now_s)
+            if now_s < waits_s:
+                unread.append((who, now_s))
+                continue
+            for number, ticking in registries.items():
+                registries[number] = after_valid(
+                    ticking,
+                    is_own=who == number,
+                    now_s=now_s + READ_BACK_S,
+                    age_s=0.0,
+                    chance=number / 2,
+                )
+        slowest.append(max(after - before for before, after in itertools.pairwise(valid)))
+
+    assert (max(slowest) <= 1.2 * PERIOD_S) is is_aged, slowest
