@@ -89,7 +89,8 @@ def test_a_log_that_waited_for_a_broker_delays_no_tick(*, is_aged: bool) -> None
         # The third, whose tick was valid at 0, is gone with its machine.
         begun = after_valid(Ticking(), is_own=False, now_s=READ_BACK_S, age_s=0.0, chance=0.0)
         registries = {0: begun, 1: begun._replace(patience=1.14)}
-        valid, unread = [0.0], []
+        valid = [0.0]
+        unread: list[tuple[int, float]] = []
         while len(valid) < 10:
             who = min(registries, key=lambda number: due(registries[number]))
             now_s = due(registries[who])
