@@ -42,7 +42,8 @@ demo: setup ## start everything with sample traffic, open the live page; Ctrl-C 
 	@$(BIN)/steadflow demo --home .demo
 
 test: setup test-tools ## run all tests, on a real Kafka broker
-	@JDK_JAVA_OPTIONS="$$($(BIN)/python -m tests.java_cache)" \
+	@scratch=$$($(BIN)/python -m tests.scratch) && trap 'rm -rf "$$scratch"' EXIT INT TERM && \
+	  TMPDIR=$$scratch JDK_JAVA_OPTIONS="$$($(BIN)/python -m tests.java_cache)" \
 	  $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
 
 java-cache:

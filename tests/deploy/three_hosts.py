@@ -45,7 +45,7 @@ def lose(test: Rehearsal, host: int) -> None:
 
 
 def lose_two(test: Rehearsal, *hosts: int) -> None:
-    """Kill two hosts at once: nobody acts, the collector spools, and all of it is counted later."""
+    """Kill two hosts at once: nobody acts, the collector spools; with either back all is counted."""
     gone = [service for host in hosts for service in HOSTS[host]]
     left = [central for central in test.centrals if central not in gone]
     test.primary()
@@ -54,9 +54,11 @@ def lose_two(test: Rehearsal, *hosts: int) -> None:
         test.project.compose("kill", *gone)
         wait_until(lambda: not any(map(test.acts, left)), "nobody acts")
     say("  nobody acts")
-    test.start(*gone)
-    test.primary()
-    test.compare()
+    for host in hosts:
+        say(f"  host {host} is back")
+        test.start(*HOSTS[host])
+        test.primary()
+        test.compare()
 
 
 def in_sync(project: Project, hosts: Sequence[int]) -> int:

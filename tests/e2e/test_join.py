@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,20 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from playwright.sync_api import Browser, expect
 
 from cli.ports import free_port, free_udp_port
 from cli.status import gather
 from shared.plain_http import PLAIN_HTTP
 from shared.token import read_token
+from tests.e2e.failover_page import FailoverPage
 from tests.faults.system import ROOT, STEADFLOW, System, running, traffic
+from tests.pages.browser import browsing, chromium_running
 from tests.stopping import frozen
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+expect.set_options(timeout=120_000)
 
 NAME = "central-c"
 DEADLINE_S = 300
@@ -38,10 +43,23 @@ class Site:
     kafka_ports: set[int]
     """Of every broker, by TLS."""
     folder: Path
+    browser: Browser
+    password: str
 
     @property
     def authorized(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {read_token(self.system.home / 'token')}"}
+
+    @contextmanager
+    def failover_page(self) -> Iterator[FailoverPage]:
+        """The page of central-a, logged in."""
+        permissions = ["clipboard-read", "clipboard-write"]
+        with browsing(self.browser, self.system_url, permissions=permissions) as (page, _):
+            page.goto("/login?next=/failover")
+            page.get_by_label("Password").fill(self.password)
+            page.get_by_role("button", name="Log in").click()
+            page.wait_for_url("**/failover")
+            yield FailoverPage(page)
 
     def invite(self, role: str = "standby") -> dict[str, Any]:
         words = (role, "invite", "--home", str(self.system.home), "--json")
@@ -73,6 +91,11 @@ class Site:
             "central-a"
         ]
 
+    def acts(self, central: str) -> bool:
+        """Whether a central of the first machine is the primary, and ready to change anything."""
+        found = self.system.ask(central, "/api/v1/cluster")
+        return bool(found and found["acts"] and found["primary"] == central)
+
     def urls(self, home: Path) -> dict[str, str]:
         found = [*self.system.status()["centrals"], *gather(home)["centrals"]]
         return {each["name"]: each["url"] for each in found}
@@ -85,13 +108,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with (
         running(folder / "one") as system,
         traffic(system, "--rate", "300", "--duration", "0") as sending,
+        chromium_running() as browser,
     ):
-        system.run(
-            "standby", "enable", "--host", "localhost", "--bind", "127.0.0.1",
-            "--https-port", str(https_port), "--kafka-port", str(kafka_port),
-            "--home", str(system.home),
-        )  # fmt: skip
-        yield Site(system, sending, https_port, {kafka_port}, folder)
+        made = system.run("user", "password", "--random", "--home", str(system.home))
+        password = made.stdout.strip()
+        site = Site(system, sending, https_port, {kafka_port}, folder, browser, password)
+        wait_until(lambda: site.acts("central-a"), "central-a acts", DEADLINE_S)
+        with site.failover_page() as page:
+            page.enable(https_port=https_port, kafka_port=kafka_port)
+        yield site
 
 
 @dataclass
@@ -106,7 +131,11 @@ class Joining:
 @pytest.fixture(scope="module")
 def joining(site: Site) -> Iterator[Joining]:
     """A join that began while flows arrived: it waits for the end of its copy's minute."""
-    made, home = site.invite(), site.folder / "two"
+    with site.failover_page() as page:
+        line = page.invited("Add hot standby…", "Invite a standby", "standby")
+        page.page.get_by_role("button", name="Copy").last.click()
+        assert page.page.evaluate("navigator.clipboard.readText()") == line
+    made, home = {"line": line, "token": line.split()[-1]}, site.folder / "two"
     process = subprocess.Popen(
         [*STEADFLOW, *site.words(made, home)],
         cwd=ROOT,
@@ -162,6 +191,22 @@ def of_another(token: str) -> str:
     return token[:-1] + ("0" if token[-1] != "0" else "1")
 
 
+def test_an_invite_is_taken_back_on_the_page(site: Site) -> None:
+    with site.failover_page() as page:
+        page.invited("Add collector…", "Add a collector", "collector")
+        expect(page.invites).to_have_count(1)
+        page.ask("Take back…", "Take back")
+        expect(page.invites).to_have_count(0)
+
+
+def test_the_page_shows_how_a_machine_joins(site: Site, joining: Joining) -> None:
+    with site.failover_page() as page:
+        machine = page.machine(NAME)
+        expect(machine.get_by_label(f"Checks of {NAME}")).to_contain_text("reach from the primary")
+        page.ask("Show invites…", "Show invites")
+        expect(page.invites.filter(has_text=f"used by {NAME}")).to_have_count(1)
+
+
 @pytest.mark.parametrize(
     ("role", "change", "why"),
     [
@@ -201,6 +246,20 @@ def test_a_machine_joins_and_holds_what_the_others_hold(site: Site, standby: Pat
         "all three count what was sent",
         DEADLINE_S,
     )
+
+
+def test_on_the_page_the_role_is_handed_to_it_and_a_drill_is_run(site: Site, standby: Path) -> None:
+    with site.failover_page() as page:
+        expect(page.machine(NAME)).to_contain_text("hot standby")
+        page.ask("Switch over…", "Switch over", to=NAME)
+        page.close(f"{NAME} is primary, after")
+        expect(page.page.get_by_label("Failover now").locator("dd").first).to_have_text(NAME)
+        number = page.drilled()
+        expect(page.page.get_by_role("heading", level=1)).to_have_text("Failover drill: PASSED")
+        expect(page.page.locator("td.bad")).to_have_count(0)
+
+    told = get(f"{site.urls(standby)[NAME]}/api/v1/drills/{number}")
+    assert (told["verdict"], told["records_lost"], told["from"]) == ("passed", 0, NAME), told
 
 
 def test_it_takes_the_role_over_and_settings_reach_it(site: Site, standby: Path) -> None:

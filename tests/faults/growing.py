@@ -129,7 +129,7 @@ def invited_standby(machines: Machines, home: Path) -> Invited:
     with place.inside():
         https, web, kafka = free_port(), free_port(row=3), free_port(row=3)
     return _invited(
-        machines, "standby", home, "--name", STANDBY, "--force",
+        machines, "standby", home, "--name", machines.standby.name, "--force",
         "--host", place.host, "--bind", place.bind, "--https-port", str(https),
         "--web-port", str(web), "--kafka-port", str(kafka),
     )  # fmt: skip

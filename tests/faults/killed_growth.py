@@ -3,6 +3,7 @@
 By `make growth`, and no part of `make test`: a round takes minutes.
 """
 
+import contextlib
 import os
 import random
 import secrets
@@ -26,7 +27,7 @@ from tests.faults.growing import (
     invited_standby,
     invited_witness,
 )
-from tests.faults.machines import CENTRALS, STANDBY, WITNESS, Machine, Machines, is_whole
+from tests.faults.machines import CENTRALS, WITNESS, Machine, Machines, is_whole
 from tests.faults.recorder import recording_from
 from tests.faults.system import STEADFLOW, kill, stop_sending
 from tests.waiting import wait_until
@@ -85,18 +86,27 @@ class KilledGrowth:
         self._wait_whole()
 
     def replace_standby(self, folder: Path) -> None:
-        """The standby's machine is gone for ever; another one joins in its name."""
+        """The standby's machine is gone for ever; another one joins in its name or its place."""
         standby = self.machines.standby
-        number = self._machines()[STANDBY]
+        gone, number = standby.name, self._machines()[standby.name]
         standby.kill()
         (home,) = standby.commands
         self._forget(home, standby)
-        # While it votes no other disk may come under its name.
-        self._until(
-            lambda: self._ask("standby", "remove", STANDBY),
-            lambda: self._is_forgotten(number),
-        )
-        self._join(standby, *invited_standby(self.machines, folder / "two again"))
+        again = folder / "two again"
+        if self.rng.random() < 0.5:
+            # While it votes no other disk may come under its name.
+            self._until(
+                lambda: self._ask("standby", "remove", gone),
+                lambda: self._is_forgotten(number),
+            )
+            self._join(standby, *invited_standby(self.machines, again))
+        else:
+            standby.name = f"central-{folder.name}"
+            standby.centrals = (standby.name,)
+            home, words, token = invited_standby(self.machines, again)
+            wait_until(lambda: self._is_silent(gone), f"{gone} is silent", DEADLINE_S)
+            print(f"  {standby.name} joins in the place of {gone}", flush=True)
+            self._join(standby, home, [*words, "--replace", gone, "--yes"], token)
         self._kill_primary_within(STEPS_S)
         self._wait_whole()
 
@@ -127,12 +137,24 @@ class KilledGrowth:
         standby = self.machines.standby
         (home,) = standby.commands
         # It gives its vote back before it stops, where it has one.
-        standby.run("standby", "leave", "--home", str(home), "--remove-data")
+        words = ("standby", "leave", "--home", str(home), "--remove-data")
+        with standby.place.inside():
+            leaving = subprocess.Popen(
+                [*STEADFLOW, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+        held_s = self.rng.uniform(0.0, STEPS_S)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            leaving.wait(held_s)
+        kill(leaving.pid)
+        leaving.wait()
+        print(f"  standby leave killed after {held_s:.1f} s", flush=True)
+        if home.exists():
+            standby.run(*words)
         self._forget(home, standby)
         self._kill_primary_within(STEPS_S)
         self._until(
-            lambda: self._ask("standby", "remove", STANDBY),
-            lambda: STANDBY not in self._machines(),
+            lambda: self._ask("standby", "remove", standby.name),
+            lambda: standby.name not in self._machines(),
         )
 
     def _join(self, machine: Machine, home: Path, words: list[str], token: str) -> None:
@@ -212,6 +234,15 @@ class KilledGrowth:
         return facts is not None and number not in {
             *facts.voters, *(each.number for each in facts.members)
         }  # fmt: skip
+
+    def _is_silent(self, central: str) -> bool:
+        """Whether neither the central nor the broker of its machine is heard."""
+        (url,) = (url for name, _, url in self.machines.centrals() if name == CENTRALS[0])
+        told = self.machines.first.get(f"{url}/api/v1/cluster") or {"nodes": []}
+        roles = [each["role"] for each in told["nodes"] if each["name"] == central]
+        facts = self._facts()
+        alive = () if facts is None else [each.machine for each in facts.members if each.is_alive]
+        return roles in ([], ["dead"]) and facts is not None and central not in alive
 
     def _holds(self, machine: str) -> bool:
         """Whether it votes or has a copy, or that is not known."""

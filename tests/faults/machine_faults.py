@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass
 from enum import StrEnum
 
+import psutil
+
 from tests.faults.disks import fill, filled, slowed
 from tests.faults.growing import RATE
 from tests.faults.injecting import QUIET_TICKS
@@ -27,7 +29,8 @@ class MachineKind(StrEnum):
 
     Killed by SIGKILL, then started by its own command; frozen by SIGSTOP, then woken; restarted by
     `steadflow down` and its command; cut off, all its connections silent, then back; its disk (of
-    broker and central) filled to the last byte, then freed, or slow, then as before.
+    broker and central) filled to the last byte, then freed, or slow, then as before. Of two, those
+    with a central are killed at once, and come back one after the other.
     """
 
     KILL_PRIMARY = "kill-primary"
@@ -42,6 +45,7 @@ class MachineKind(StrEnum):
     FREEZE_WITNESS = "freeze-witness"
     CUT_WITNESS = "cut-witness"
     RESTART_WITNESS = "restart-witness"
+    KILL_TWO = "kill-two"
     FILL_PRIMARY = "fill-primary"
     FILL_STANDBY = "fill-standby"
     FILL_WITNESS = "fill-witness"
@@ -82,13 +86,17 @@ class MachineInjector:
         held_s: so long at least it lasts.
         """
         primary = self.quiet()
+        if kind is MachineKind.KILL_TWO:
+            return self._kill_two(held_s)
         before = self._epoch()
         machine = self._machine(kind.role, primary)
         others = [name for name, on, _ in self.machines.centrals() if on is not machine]
         seen_s: float | None = None
         with self._nothing_lost(kind.way, machine):
+            # To look for them takes a while that is none of the fault's.
+            processes = machine.processes()
             began_s = time.monotonic()
-            with self._broken(kind.way, machine):
+            with self._broken(kind.way, machine, processes):
                 if self._reasons(kind, machine) and kind.way != "fill":
                     yes = self.watch.wait_for(*others, after_s=began_s, deadline_s=TAKEOVER_S)
                     seen_s = yes.answered_s - began_s
@@ -105,6 +113,26 @@ class MachineInjector:
         self._wait_ticks(QUIET_TICKS)
         self.quiet()
         return Injected(kind, before, self._epoch(), seen_s, self._reasons(kind, machine))
+
+    def _kill_two(self, held_s: float) -> Injected:
+        """Nobody acts then, and the third one collects; with either back all is caught up."""
+        before, received = self._epoch(), self.machines.received()
+        gone = [machine for machine in self.machines if machine.centrals]
+        for machine in gone:
+            machine.kill()
+        wait_until(
+            lambda: self.machines.received() > received + 3,
+            "what is sent is collected", DEADLINE_S, EVERY_S,
+        )  # fmt: skip
+        time.sleep(held_s)
+        # The first machine comes last: the other one has to find Kafka by what it has noted.
+        for machine in reversed(gone):
+            began_s = time.monotonic()
+            machine.start()
+            self.watch.wait_for(*gone[-1].centrals, after_s=began_s, deadline_s=DEADLINE_S)
+            self._wait_counting(machine.centrals)
+        self.quiet()
+        return Injected(MachineKind.KILL_TWO, before, self._epoch(), reasons=1)
 
     def quiet(self) -> str:
         """Return who acts, once one alone does, all others could, and all machines are whole."""
@@ -150,10 +178,12 @@ class MachineInjector:
         return next(each for each in self.machines if each.centrals and each is not ours)
 
     @contextmanager
-    def _broken(self, way: str, machine: Machine) -> Iterator[None]:
+    def _broken(
+        self, way: str, machine: Machine, processes: Sequence[psutil.Process]
+    ) -> Iterator[None]:
         match way:
             case "freeze":
-                with frozen([process.pid for process in machine.processes()]):
+                with frozen([process.pid for process in processes]):
                     yield
             case "cut":
                 with self.machines.network.cut_off(machine.place):
@@ -169,7 +199,7 @@ class MachineInjector:
                         stack.enter_context(slowed(disk))
                     yield
             case "kill":
-                machine.kill()
+                machine.kill(processes)
                 yield
                 machine.start()
             case _:

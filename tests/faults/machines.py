@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,9 @@ class Machine:
         for home in reversed(self.commands):
             self.run("down", "--home", str(home), check=check)
 
-    def kill(self) -> None:
-        """Kill -9 everything; returns when all has ended."""
-        for process in self.processes():
+    def kill(self, processes: Sequence[psutil.Process] | None = None) -> None:
+        """Kill -9 everything; returns when all has ended. processes: all, where they are known."""
+        for process in self.processes() if processes is None else processes:
             kill(process.pid)
         for home in self.commands:
             assert running.wait_released(home, 60, sleep=time.sleep), home

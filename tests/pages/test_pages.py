@@ -16,7 +16,6 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from cli.ports import free_port
 from services.central.pages import units
 from shared.token import read_token
 from tests.pages.browser import NARROW, WIDE, until
@@ -622,72 +621,6 @@ def test_the_failover_page_says_what_the_cluster_says(site: Site) -> None:
         expect(shown.first).to_contain_text("\N{EN DASH}" if took_s is None else f"{took_s:.2f} s")
         page.get_by_label("every decision").check()
         expect(page.get_by_role("table", name="History")).to_contain_text("Policy: dead after")
-
-
-def test_a_standby_is_invited_and_a_drill_is_run_on_the_failover_page(site: Site) -> None:
-    with site.browse(permissions=["clipboard-read", "clipboard-write"]) as (page, _):
-
-        def ask(button: str, confirm: str) -> None:
-            page.get_by_role("button", name=button).first.click()
-            dialog = page.get_by_role("dialog")
-            dialog.get_by_role("button", name=confirm, exact=True).click()
-
-        def close(said: str) -> None:
-            dialog = page.get_by_role("dialog")
-            expect(dialog.get_by_role("status")).to_contain_text(said)
-            dialog.get_by_role("button", name="Close").click()
-
-        site.log_in(page, "/failover")
-        standby = page.get_by_label("Other machines")
-        expect(standby).to_contain_text("Others cannot reach this machine yet")
-        standby.get_by_label("Name or address").fill("localhost")
-        standby.get_by_text("Ports and address").click()
-        standby.get_by_label("HTTPS port").fill(str(free_port(row=2)))
-        standby.get_by_label("Kafka port").fill(str(free_port(row=2)))
-        standby.get_by_label("Listen on").fill("127.0.0.1")
-        ask("Enable…", "Enable")
-        expect(standby.get_by_role("status")).to_contain_text("Opening this machine")
-        expect(standby).to_contain_text("Each is one line to run on the other machine")
-        ask("Add collector…", "Add a collector")
-        got, line = standby.locator(".sf-line code").first, standby.locator(".sf-line code").last
-        expect(line).to_contain_text("steadflow collector join https://localhost:")
-        expect(got).to_contain_text("#sha256=")
-        ask("Add hot standby…", "Invite a standby")
-        expect(line).to_contain_text("steadflow standby join https://localhost:")
-        page.get_by_role("button", name="Copy").last.click()
-        assert page.evaluate("navigator.clipboard.readText()") == line.inner_text()
-        invites = page.get_by_role("table", name="Invites")
-        expect(invites.locator("tbody tr")).to_have_count(2)
-        ask("Take back…", "Take back")
-        expect(invites.locator("tbody tr")).to_have_count(1)
-        ask("Take back…", "Take back")
-        expect(invites.locator("tbody tr")).to_have_count(0)
-
-        wait_until(lambda: _is_whole(site), "one primary, one standby, both up to date")
-        before = site.api("/cluster")
-        ask("Switch over…", "Switch over")
-        close("is primary, after")
-        expect(page.get_by_label("Failover now").locator("dd").first).not_to_have_text(
-            before["primary"]
-        )
-        wait_until(lambda: _is_whole(site), "the one before is standby")
-        ask("Run a drill…", "Run a drill")
-        close("The drill runs.")
-        drills = page.get_by_role("table", name="Drills")
-        expect(drills.locator("tbody tr")).to_have_count(1)
-        until(page, lambda: "running" not in drills.inner_text(), "the drill has ended")
-        (told,) = site.api("/drills", "central-b")["rows"]
-        assert (told["verdict"], told["records_lost"]) == ("passed", 0), site.api(
-            f"/drills/{told['id']}"
-        )
-        assert told["to"] == before["primary"]
-        row = drills.locator("tbody tr")
-        expect(row).to_contain_text(f"{told['rto_s']:.2f} s")
-        row.get_by_role("link", name="Report").click()
-        page.wait_for_url(f"**/failover/drills/{told['id']}")
-        expect(page.get_by_role("heading", level=1)).to_have_text("Failover drill: PASSED")
-        expect(page.locator("td.bad")).to_have_count(0)
-        expect(page.locator("td.good")).to_have_count(8)
 
 
 def test_who_logs_in_changes_a_setting_and_nobody_else_does(site: Site) -> None:

@@ -48,11 +48,14 @@ def https_url(config: CentralConfig) -> str:
 
 
 def brokers_for_others(config: CentralConfig) -> str:
-    """Return the brokers as others reach them, by TLS; empty while they cannot."""
+    """Return the brokers as others reach them; empty while they cannot."""
     network = network_of(config)
     if network is not None:
         return host_port(network.host, network.kafka_port)
-    is_told = config.network_file is None and config.kafka_tls_dir is not None
+    # In containers they are reached by these addresses from the first moment on.
+    is_told = config.network_file is None and (
+        config.kafka_tls_dir is not None or config.broker_number > 0
+    )
     return config.bootstrap_servers if is_told else ""
 
 

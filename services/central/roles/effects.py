@@ -59,6 +59,7 @@ class Effects:
         self._done, self._failed = done, failed
         self._metrics = metrics
         self._producer: FencedProducer | None = None
+        self._ending: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._requests: deque[_Request] = deque()
@@ -92,7 +93,8 @@ class Effects:
 
     async def initialise(self) -> None:
         """Take the transactional id from whoever had it. Raises KafkaAway."""
-        await self._drop_producer()
+        # Nobody waits for the one of an earlier promotion: its broker may be gone.
+        self._drop_producer()
         producer = FencedProducer(
             self._brokers,
             client_id=f"{self._role.node}-primary",
@@ -129,12 +131,16 @@ class Effects:
             self._task.cancel()
             await asyncio.wait([self._task])
         self._refuse_requests()
-        await self._drop_producer()
+        self._drop_producer()
+        if self._ending:
+            await asyncio.wait(self._ending)
 
-    async def _drop_producer(self) -> None:
+    def _drop_producer(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            await producer.stop()
+            task = asyncio.create_task(producer.stop())
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
 
     async def _act(self, promotion: int) -> None:
         role = self._role

@@ -6,8 +6,8 @@ const ASK_MS = 1500;
 // What a person may ask for; an empty answer closes the dialog, the page shows what came.
 const ACTIONS = {
   switchover: {
-    title: "Switch over", path: "/api/v1/cluster/switchover", body: { to: "" },
-    text: "The other central becomes primary within half a second. Counting goes on everywhere.",
+    title: "Switch over", path: "/api/v1/cluster/switchover",
+    text: "Another central becomes primary within half a second. Counting goes on everywhere.",
     said: (told) => `${told.to} is primary, after ${Number(told.seconds).toFixed(2)} s.`,
   },
   pause: {
@@ -20,7 +20,7 @@ const ACTIONS = {
   },
   drill: {
     title: "Run a drill", path: "/api/v1/drills", said: () => "The drill runs. Its report is listed on this page.",
-    text: "This switches over for real: the other central becomes primary. Then both are compared until all is settled, which takes up to two minutes. Counting goes on everywhere.",
+    text: "This switches over for real: another central becomes primary. Then all are compared until everything is settled, which takes up to two minutes. Counting goes on everywhere.",
   },
   enable: {
     title: "Enable", path: "/api/v1/network", said: () => "",
@@ -73,6 +73,8 @@ export default {
         <form @submit.prevent="confirm">
           <h3>{{ action.title }}</h3>
           <p>{{ action.text }}</p>
+          <label v-if="what === 'switchover' && others.length > 1 && !done" class="sf-choice">To <select v-model="to">
+            <option value="">whoever is best</option><option v-for="name in others" :key="name">{{ name }}</option></select></label>
           <p v-if="!model.account">Only who is logged in may do this.</p>
           <p v-if="said" :class="{ 'sf-wrong': failed }" role="status">{{ said }}</p>
           <div class="sf-row"><button type="button" class="sf-button" @click="$refs.dialog.close()">{{ done ? 'Close' : 'Cancel' }}</button>
@@ -83,12 +85,16 @@ export default {
     </section>`,
   props: { model: Object },
   data: () => ({
-    gone: false, going: "", what: "", about: "", body: undefined, said: "", failed: false, busy: false, done: false,
+    gone: false, going: "", what: "", about: "", body: undefined, to: "", said: "", failed: false, busy: false, done: false,
     settings: location.pathname === "/failover",
   }),
   computed: {
     action() {
       return ACTIONS[this.what] || { title: "", text: "" };
+    },
+    // Who may get the role.
+    others() {
+      return (this.model.nodes || []).map((node) => node.name).filter((name) => name !== this.model.primary);
     },
   },
   mounted() {
@@ -135,7 +141,7 @@ export default {
       return location.search;
     },
     begin(what, about = "", body = undefined) {
-      Object.assign(this, { what, about, body, said: "", failed: false, done: false });
+      Object.assign(this, { what, about, body, to: "", said: "", failed: false, done: false });
       this.$refs.dialog.showModal();
       this.$refs.confirm?.focus();
     },
@@ -146,8 +152,9 @@ export default {
       if (!this.model.account) return;
       this.busy = true;
       try {
-        const { path, method = "POST", body, said } = this.action;
-        const told = await steadflow.ask(path + this.about, method, this.body || body);
+        const { path, method = "POST", said } = this.action;
+        const body = this.what === "switchover" ? { to: this.to } : this.body || this.action.body;
+        const told = await steadflow.ask(path + this.about, method, body);
         Object.assign(this, { failed: false, done: true, said: said(told) });
         dispatchEvent(new CustomEvent("steadflow_told", { detail: { what: this.what, told } }));
         if (!this.said) this.$refs.dialog.close();
