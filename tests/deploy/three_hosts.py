@@ -45,7 +45,7 @@ def lose(test: Rehearsal, host: int) -> None:
 
 
 def lose_two(test: Rehearsal, *hosts: int) -> None:
-    """Kill two hosts at once: nobody acts, the collector spools; with either back all is counted."""
+    """Kill two hosts at once: nobody acts, flows are spooled; with either back all count."""
     gone = [service for host in hosts for service in HOSTS[host]]
     left = [central for central in test.centrals if central not in gone]
     test.primary()
