@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from cli import running
 from cli.admission import default_name
 from cli.home import default_home
 from cli.join_shown import print_lines
+from cli.joined_broker import KAFKA_PORT
 from cli.standby_home import NoStandby, read_standby
 from cli.system import import_path, python_module
 from cli.terminal import fail
@@ -32,7 +34,14 @@ def check(
         Path | None, typer.Option(help="Folder given to `steadflow standby join`, or that will be.")
     ] = None,
     name: Annotated[str, typer.Option(help="Of the central here, as it would join.")] = "",
+    host: Annotated[
+        str, typer.Option(help="Name or address of this machine for the others, as it would join.")
+    ] = "",
     https_port: Annotated[int, typer.Option(min=1, max=65_535, help="For the others.")] = 8443,
+    kafka_port: Annotated[
+        int,
+        typer.Option(min=0, max=65_533, help="Of the broker, the first of three; 0: not tried."),
+    ] = KAFKA_PORT,
     rate: Annotated[float, typer.Option(min=0, help="Most MB/s of the copy; 0: no limit.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the lines as JSON.")] = False,
 ) -> None:
@@ -45,7 +54,9 @@ def check(
         settings |= {
             "name": known.name,
             "primary": known.primary,
+            "hosts": ",".join(dict.fromkeys([*known.hosts, "localhost", "127.0.0.1"])),
             "https_port": known.https_port,
+            "kafka_port": known.kafka_port,
             "copy_bytes_per_s": known.copy_bytes_per_s,
         }
         for noted in (running.read(folder) or {"centrals": []})["centrals"]:
@@ -57,7 +68,9 @@ def check(
         settings |= {
             "name": name or default_name("central"),
             "primary": primary,
+            "hosts": host or socket.getfqdn(),
             "https_port": https_port,
+            "kafka_port": kafka_port,
             "copy_bytes_per_s": int(rate * 1e6),
         }
     answer = _look(settings, secret)

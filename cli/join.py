@@ -118,7 +118,9 @@ def join(
             )
             write_standby(
                 folder,
-                StandbyHome(plan.name, primary, hosts, https_port, plan.copy_bytes_per_s),
+                StandbyHome(
+                    plan.name, primary, hosts, https_port, plan.copy_bytes_per_s, plan.kafka_port
+                ),
             )
             asyncio.run(_run(plan))
     except (

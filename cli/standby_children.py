@@ -89,6 +89,7 @@ def agent_child(plan: StandbyPlan) -> ChildPlan:
         "invite_file": plan.home / "invite",
         "hosts": ",".join(dict.fromkeys([*plan.hosts, "localhost", "127.0.0.1"])),
         "https_port": plan.https_port,
+        "kafka_port": plan.kafka_port,
         "central_url": plan.central_url,
         "http_port": plan.web_port + 2,
         "is_forced": plan.is_forced,

@@ -22,13 +22,17 @@ class NoStandby(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StandbyHome:
-    """A machine as it joined. hosts: by which others reach it; primary: as it was given."""
+    """A machine as it joined. hosts: by which others reach it; primary: as it was given.
+
+    kafka_port: the first of three of a broker there; 0 where a release before did not note it.
+    """
 
     name: str
     primary: str
     hosts: Sequence[str]
     https_port: int
     copy_bytes_per_s: int = 0
+    kafka_port: int = 0
 
 
 def write_standby(home: Path, standby: StandbyHome) -> None:
@@ -49,6 +53,7 @@ def read_standby(home: Path) -> StandbyHome:
             tuple(map(str, content["hosts"])),
             int(content["https_port"]),
             int(content.get("copy_bytes_per_s", 0)),
+            int(content.get("kafka_port", 0)),
         )
     except FileNotFoundError as error:
         raise NoStandby(f"no machine joined with {home}") from error

@@ -1,4 +1,4 @@
-"""Addresses as the flow record keeps them: 16 bytes, IPv4 as `::ffff:a.b.c.d`."""
+"""Addresses as the flow record keeps them, 16 bytes, IPv4 as `::ffff:a.b.c.d`; and as text."""
 
 import ipaddress
 
@@ -17,3 +17,19 @@ def format_address(packed: bytes) -> str:
     if packed[:12] == V4_PREFIX:
         return str(ipaddress.IPv4Address(packed[12:]))
     return str(ipaddress.IPv6Address(packed))
+
+
+def plain_address(text: str) -> str:
+    """Return an address in the one spelling in which it is compared; what is none as it is."""
+    try:
+        return format_address(pack_address(text))
+    except ValueError:
+        return text
+
+
+def is_loopback(text: str) -> bool:
+    """Whether it is an address that leads every machine to itself."""
+    try:
+        return ipaddress.ip_address(plain_address(text)).is_loopback
+    except ValueError:
+        return False

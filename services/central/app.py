@@ -595,6 +595,7 @@ def _cluster(central: Central) -> Cluster:
         leaving=central.leaving,
         node=_facts(central),
         brokers=lambda: brokers_for_others(central.config),
+        gives_brokers=lambda: central.keeper.facts is not None,
         tick_age_ms=tick_age_ms,
         now_ms=now_ms,
         note_forced=note_forced,

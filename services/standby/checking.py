@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Callable
 
 from services.standby import measuring
+from services.standby.back import judged
 from services.standby.centrals import Centrals
 from services.standby.config import StandbyConfig
 from services.standby.copy_time import line_of
+from services.standby.given import Given
 from services.standby.joining import Checked
 from services.standby.kafka_here import KafkaHere
 from services.standby.preflight import Measured, preflight
 from services.standby.primary_client import PrimaryAway
+from shared.own_address import is_here
 from shared.this_machine import this_machine
 
 
@@ -26,26 +29,23 @@ async def check(
         said = await asyncio.to_thread(client.node)
         places = [acting.host_port, *await kafka.addresses(brokers)]
         reached = [await measuring.reach(host, port) for host, port in places]
-        with measuring.answering([config.https_port]):
-            unreachable_back = await asyncio.to_thread(client.reaches, [config.https_port])
+        # Where Kafka is the user's own none of it runs here.
+        broker_ports = config.broker_ports if Given.read(config.home).has_broker else []
+        ports = [config.https_port, *broker_ports]
+        with measuring.answering(ports):
+            back = await asyncio.to_thread(client.sees, ports, config.host)
     finally:
         client.close()
     await kafka.look(brokers, now_ms())
-    answered = [
-        (host, each.round_trip_ms)
-        for (host, _port), each in zip(places[1:], reached[1:], strict=True)
-        if each.round_trip_ms is not None
-    ]
-    # The broker of a machine that joined is among them, and no link leads to it.
-    elsewhere = [found for found in answered if found[0] not in config.all_hosts]
-    kafka_ms = [round_trip_ms for _host, round_trip_ms in elsewhere or answered]
+    seen = judged(back, config.host, is_here)
     measured = Measured(
         clock_offset_ms=said.clock_offset_ms,
         kafka_offset_ms=await measuring.kafka_offset_ms(brokers),
-        round_trip_ms=min(kafka_ms, default=None),
+        round_trip_ms=await measuring.kafka_round_trip_ms(brokers, config.all_hosts),
         inserts_per_s=await measuring.inserts_per_s(config.data_dir / "tmp"),
         unreachable=[each.problem for each in reached if each.problem],
-        unreachable_back=unreachable_back,
+        unreachable_back=seen.unreachable,
+        untried_back=seen.untried,
         kept_days=await _kept_days(centrals, config),
     )
     copy_line = line_of(said.primary.store_bytes, config.copy_bytes_per_s, kafka_s=kafka.keeps_s)

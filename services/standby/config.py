@@ -36,6 +36,13 @@ class StandbyConfig(BaseSettings):
     https_port: int = Field(
         8443, ge=1, le=65_535, description="Port on which the central here will answer to others."
     )
+    kafka_port: int = Field(
+        0,
+        ge=0,
+        le=65_533,
+        description="First port of the broker here, with the controller's above it, which the "
+        "checks try from the primary; 0: they do not.",
+    )
     central_url: str = Field(
         "http://127.0.0.1:8480", max_length=200, description="Where the central here answers."
     )
@@ -71,6 +78,16 @@ class StandbyConfig(BaseSettings):
     def all_hosts(self) -> tuple[str, ...]:
         """The names in `hosts`."""
         return tuple(filter(None, (each.strip() for each in self.hosts.split(","))))
+
+    @property
+    def host(self) -> str:
+        """The name or address under which others will know this machine; empty without one."""
+        return next(iter(self.all_hosts), "")
+
+    @property
+    def broker_ports(self) -> list[int]:
+        """The ports of the broker here that others must reach, where one runs."""
+        return [self.kafka_port, self.kafka_port + 1] if self.kafka_port else []
 
     @property
     def data_dir(self) -> Path:

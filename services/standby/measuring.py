@@ -6,7 +6,7 @@ import json
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from shared.kafka import (
     first_partition_facts,
     oldest_ms,
     open_membership,
+    round_trips_ms,
 )
 from shared.membership import BYTES_KEPT
 from shared.topics import FLOWS, HA_LOG
@@ -90,6 +91,23 @@ async def kafka_offset_ms(brokers: Brokers) -> float | None:
         return None
     finally:
         await reader.stop()
+
+
+async def kafka_round_trip_ms(brokers: Brokers, own_hosts: Collection[str]) -> float | None:
+    """Return how long Kafka takes for one request; None when it does not answer."""
+    try:
+        return fastest_elsewhere(await round_trips_ms(brokers), own_hosts)
+    except KafkaAway:
+        return None
+
+
+def fastest_elsewhere(
+    found_ms: Mapping[tuple[str, int], float], own_hosts: Collection[str]
+) -> float | None:
+    """Return the least of the brokers on other machines; without any, of those here."""
+    # The broker of a machine that joined is among them, and no link leads to it.
+    elsewhere = [spent_ms for (host, _), spent_ms in found_ms.items() if host not in own_hosts]
+    return min(elsewhere or found_ms.values(), default=None)
 
 
 async def kafka_keeps_s(brokers: Brokers, now_ms: int) -> float | None:

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from services.standby import measuring
+from services.standby.back import Back, judged
 from services.standby.config import StandbyConfig
 from services.standby.copy_time import line_of
 from services.standby.given import NotGiven
@@ -26,6 +27,7 @@ from services.standby.primary_client import PrimaryAway
 from services.standby.steps import Steps
 from shared.config import ConfigError, load
 from shared.invite_token import InviteToken, InviteTokenError, parse_token
+from shared.own_address import is_here
 from shared.problem_detail import detail_of
 from shared.register import Address, parse_primary
 from shared.this_machine import this_machine
@@ -56,14 +58,17 @@ async def look(config: StandbyConfig) -> list[Line]:
 
 async def _preview(config: StandbyConfig, primary: Address, token: InviteToken) -> list[Line]:
     body = {"token": str(token), "name": config.name, "ports": [config.https_port]}
-    with measuring.answering([config.https_port]):
+    # The primary knows whether a broker will run here.
+    query: dict[str, str | list[int]] = {"host": config.host, "broker_port": config.broker_ports}
+    with measuring.answering([config.https_port, *config.broker_ports]):
         sent_ms = time.time_ns() / 1e6
-        content = await asyncio.to_thread(_ask, primary, token, body)
+        content = await asyncio.to_thread(_ask, primary, token, body, query)
         got_ms = time.time_ns() / 1e6
     brokers = str(content["brokers"])
     places = [(primary.host, primary.port), *(measuring.host_ports(brokers) if brokers else [])]
     reached = [await measuring.reach(host, port) for host, port in places]
     said = Primary.from_json(content)
+    seen = judged(Back.from_json(content), config.host, is_here)
     offset_ms = (sent_ms + got_ms) / 2 - said.machine.now_ms
     age_ms = content["tick_age_ms"]
     place = _existing(config.home)
@@ -75,9 +80,11 @@ async def _preview(config: StandbyConfig, primary: Address, token: InviteToken) 
             (each.round_trip_ms for each in reached[1:] if each.round_trip_ms is not None),
             default=None,
         ),
+        is_kafka_asked=False,
         inserts_per_s=await _inserts_per_s(place),
         unreachable=[each.problem for each in reached if each.problem],
-        unreachable_back=[str(problem) for problem in content["problems"]],
+        unreachable_back=seen.unreachable,
+        untried_back=seen.untried,
         kept_days=await measuring.kept_days(),
     )
     here = this_machine(place, now_ms=_now_ms())
@@ -88,11 +95,16 @@ async def _preview(config: StandbyConfig, primary: Address, token: InviteToken) 
     ]
 
 
-def _ask(primary: Address, token: InviteToken, body: Mapping[str, Any]) -> dict[str, Any]:  # JSON
+def _ask(
+    primary: Address,
+    token: InviteToken,
+    body: Mapping[str, Any],
+    query: Mapping[str, str | list[int]],
+) -> dict[str, Any]:  # JSON
     context = pinned_context(primary.host, primary.port, token.fingerprint)
     try:
         with httpx.Client(verify=context, timeout=TIMEOUT_S, trust_env=False) as client:
-            answer = client.post(f"{primary.url}/api/v1/join/preview", json=body)
+            answer = client.post(f"{primary.url}/api/v1/join/preview", json=body, params=query)
     except httpx.HTTPError as error:
         said = str(error) or type(error).__name__
         raise NotChecked(f"the primary did not answer: {said}") from error

@@ -67,9 +67,10 @@ class Measured:
     """What was measured between the two.
 
     clock_offset_ms: this clock against the primary's, kafka_offset_ms: against Kafka's append
-    time; None where it could not be asked. round_trip_ms: of one request to Kafka.
-    inserts_per_s: flow records into a store here. unreachable: sentences on what cannot be reached
-    from here, unreachable_back: from the primary. kept_days: as `Primary` has them, if a central
+    time; None where it could not be asked. round_trip_ms: of one request to Kafka, or, while it
+    cannot be asked (not is_kafka_asked), of a connection. inserts_per_s: flow records into a store
+    here. unreachable: sentences on what cannot be reached from here, unreachable_back: from the
+    primary, untried_back: what it could not try. kept_days: as `Primary` has them, if a central
     here were asked; None where that is not known.
     """
 
@@ -79,6 +80,8 @@ class Measured:
     inserts_per_s: float | None
     unreachable: Sequence[str] = ()
     unreachable_back: Sequence[str] = ()
+    untried_back: Sequence[str] = ()
+    is_kafka_asked: bool = True
     kept_days: tuple[int, ...] | None = None
 
 
@@ -94,8 +97,8 @@ def preflight(here: Machine, primary: Primary, measured: Measured) -> list[Line]
         _clock("Kafka's clock", "Kafka's append time", measured.kafka_offset_ms),
         _time_zone(here, primary.machine),
         _reach("reach from here", measured.unreachable),
-        _reach("reach from the primary", measured.unreachable_back),
-        _round_trip(measured.round_trip_ms),
+        _reach("reach from the primary", measured.unreachable_back, measured.untried_back),
+        _round_trip(measured.round_trip_ms, is_kafka_asked=measured.is_kafka_asked),
         _inserts(measured.inserts_per_s, primary.flows_per_s),
         _configuration(measured.kept_days, primary),
     ]
@@ -191,17 +194,22 @@ def _time_zone(here: Machine, there: Machine) -> Line:
     )
 
 
-def _reach(check: str, unreachable: Sequence[str]) -> Line:
-    if not unreachable:
-        return Line(check, Light.GREEN, "every name and port")
-    return Line(check, Light.RED, "; ".join(unreachable), "mend the name, or open the port")
+def _reach(check: str, unreachable: Sequence[str], untried: Sequence[str] = ()) -> Line:
+    found = "; ".join((*unreachable, *untried))
+    if unreachable:
+        return Line(check, Light.RED, found, "mend the name, or open the port")
+    if untried:
+        return Line(check, Light.AMBER, found, "see that the primary's machine connects to it")
+    return Line(check, Light.GREEN, "every name and port")
 
 
-def _round_trip(round_trip_ms: float | None) -> Line:
+def _round_trip(round_trip_ms: float | None, *, is_kafka_asked: bool) -> Line:
     check = "Kafka's round trip"
     if round_trip_ms is None:
         return Line(check, Light.RED, "Kafka does not answer", "see what cannot be reached")
     found = f"{round_trip_ms:.0f} ms"
+    if not is_kafka_asked:
+        found += " to connect; Kafka itself is asked once this machine has a certificate"
     if round_trip_ms <= ROUND_TRIP_AMBER_MS:
         return Line(check, Light.GREEN, found)
     if round_trip_ms <= ROUND_TRIP_RED_MS:

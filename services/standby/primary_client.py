@@ -3,9 +3,11 @@
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import httpx
 
+from services.standby.back import Back
 from services.standby.preflight import Primary
 from shared.problem_detail import detail_of
 from shared.tls import TlsFiles, https_client_context
@@ -56,10 +58,14 @@ class PrimaryClient:
             raise PrimaryAway(f"the primary's answer is not whole: {error}") from error
         return Said(primary, (sent_ms + got_ms) / 2 - primary.machine.now_ms)
 
-    def reaches(self, ports: list[int]) -> list[str]:
-        """Return what of our ports the primary cannot reach, in sentences."""
-        content = self.ask("POST", "/api/v1/node/reach", {"ports": ports})
-        return [str(problem) for problem in content.get("problems", [])]
+    def sees(self, ports: list[int], host: str) -> Back:
+        """Have the primary try our ports, and the name under which it will know this machine."""
+        path = f"/api/v1/node/reach?{urlencode({'host': host})}"
+        content = self.ask("POST", path, {"ports": ports})
+        try:
+            return Back.from_json(content)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise PrimaryAway(f"the primary's answer is not whole: {error}") from error
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:  # JSON
         """Return the JSON of an answer. Raises PrimaryGone for 404 and 410."""

@@ -14,6 +14,7 @@ from shared.kafka.membership import Membership, MembershipRefused, open_membersh
 from shared.kafka.producer import Headers, Producer, Sent
 from shared.kafka.pulse import Pulse
 from shared.kafka.reader import Reader, Record
+from shared.kafka.round_trip import round_trips_ms
 from shared.kafka.topics import (
     PartitionFacts,
     broker_addresses,
@@ -55,6 +56,7 @@ __all__ = [
     "oldest_ms",
     "open_membership",
     "partition_facts",
+    "round_trips_ms",
     "unbroken",
     "with_noted",
 ]

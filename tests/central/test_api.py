@@ -286,7 +286,11 @@ async def test_who_joins_is_told_what_this_machine_is_and_whether_it_is_reached(
         answer = await client.post(
             "/api/v1/node/reach", json={"ports": [open_port]}, headers=authorized()
         )
-        assert answer.json() == {"from": "127.0.0.1", "problems": []}
+        assert answer.json() == {"from": "127.0.0.1", "problems": [], "host": None}
+        named = await client.post(
+            "/api/v1/node/reach?host=localhost", json={"ports": [open_port]}, headers=authorized()
+        )
+        assert (named.json()["problems"], named.json()["host"]["is_tried"]) == ([], True)
     answer = await client.post(
         "/api/v1/node/reach", json={"ports": [open_port]}, headers=authorized()
     )

@@ -1,5 +1,6 @@
 """What machines report, what one may ask before it joins, and how one is forgotten."""
 
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
@@ -48,6 +49,7 @@ class Central:
     """A central in memory, whose registry lists `listed`.
 
     brokers: machines that have one, and whether it answers. left: those that go, and for whom.
+    kafka: as others reach it. gives_brokers: whether that is one of steadflow's.
     """
 
     invites: list[Invite] = field(default_factory=lambda: [OPEN, USED])
@@ -58,6 +60,8 @@ class Central:
     left: list[tuple[str, str]] = field(default_factory=list)
     forced: list[str] = field(default_factory=list)
     is_away: bool = False
+    kafka: str = "kafka:1"
+    gives_brokers: bool = True
     now_ms: int = NOW_MS
 
     def __post_init__(self) -> None:
@@ -112,9 +116,8 @@ class Central:
     async def node(self) -> Json:
         return {"store_bytes": 5}
 
-    async def ask(
-        self, method: str, path: str, body: object = None, *, scheme: str = "https", **more: str
-    ) -> httpx.Response:
+    @property
+    def app(self) -> FastAPI:
         async def authorized(request: Request) -> None:
             if request.headers.get("Authorization") != "Bearer right":
                 raise Forbidden("no")
@@ -127,7 +130,8 @@ class Central:
             invites=lambda: self.invites,
             leaving=self.leaving,
             node=self.node,
-            brokers=lambda: "kafka:1",
+            brokers=lambda: self.kafka,
+            gives_brokers=lambda: self.gives_brokers,
             tick_age_ms=lambda: 300.0,
             now_ms=lambda: self.now_ms,
             why_taken=self.why_taken,
@@ -136,8 +140,13 @@ class Central:
         app.include_router(
             machines_router(self.machines, cluster, authorized=authorized, to_primary=to_primary)
         )
+        return app
+
+    async def ask(
+        self, method: str, path: str, body: object = None, *, scheme: str = "https", **more: str
+    ) -> httpx.Response:
         async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url=f"{scheme}://central"
+            transport=httpx.ASGITransport(self.app), base_url=f"{scheme}://central"
         ) as client:
             return await client.request(method, f"/api/v1{path}", json=body, headers=RIGHT | more)
 
@@ -223,9 +232,25 @@ async def test_a_token_shows_the_primary_and_is_not_used_up() -> None:
         answer = await central.ask("POST", "/join/preview", body)
         assert answer.json() == {
             "store_bytes": 5, "brokers": "kafka:1", "tick_age_ms": 300.0, "problems": [],
-            "name_taken": "",
+            "name_taken": "", "from": "127.0.0.1", "host": None,
         }  # fmt: skip
     assert central.removed == []
+
+
+@pytest.mark.parametrize("gives_brokers", [True, False])
+async def test_a_brokers_ports_are_tried_before_a_join_where_one_will_run(
+    gives_brokers: bool,
+) -> None:
+    body = {"token": str(TOKEN), "name": "central-d"}
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    path = f"/join/preview?host=localhost&broker_port={port}"
+
+    answer = (await Central(gives_brokers=gives_brokers).ask("POST", path, body)).json()
+
+    assert [f"127.0.0.1:{port}: " in each for each in answer["problems"]] == [True] * gives_brokers
+    assert "127.0.0.1" in answer["host"]["addresses"]
+    assert answer["host"]["is_tried"]
 
 
 async def test_before_a_token_is_used_up_it_is_said_that_the_name_is_taken() -> None:

@@ -18,7 +18,7 @@ from cli.standby_home import (
 )
 from cli.status import told
 
-STANDBY = StandbyHome("central-c", "https://a:8443", ("c.example", "192.0.2.7"), 8443, 5)
+STANDBY = StandbyHome("central-c", "https://a:8443", ("c.example", "192.0.2.7"), 8443, 5, 19_094)
 
 
 @pytest.fixture

@@ -21,6 +21,9 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     async def at_once(brokers: Brokers) -> float:
         return 0.0
 
+    async def near(brokers: Brokers, own_hosts: object) -> float:
+        return 1.0
+
     async def fast(folder: Path) -> float:
         return 1e6
 
@@ -30,5 +33,6 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "kept_days", days)
     monkeypatch.setattr(measuring, "kafka_keeps_s", nothing)
     monkeypatch.setattr(measuring, "kafka_offset_ms", at_once)
+    monkeypatch.setattr(measuring, "kafka_round_trip_ms", near)
     monkeypatch.setattr(measuring, "inserts_per_s", fast)
     monkeypatch.setattr(kafka_here, "broker_addresses", nowhere)

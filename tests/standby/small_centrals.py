@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
+from services.central.join.node_api import reach_back
 from services.standby.config import StandbyConfig
 from services.standby.steps import Steps
 from shared.http import http_server, listen
@@ -29,7 +30,8 @@ NOWHERE = "http://127.0.0.1:1"
 class SmallCentral:
     """epoch: in which it acts, 0 while it does not. names: whom it believes to act.
 
-    asked: methods and paths of all requests but those for `/primary`.
+    asked: methods and paths of all requests but those for `/primary`. tries: whether it does try
+    ports; tried: those, with the names.
     """
 
     name: str
@@ -38,6 +40,8 @@ class SmallCentral:
     names: str = ""
     url: str = ""
     asked: list[str] = field(default_factory=list)
+    tries: bool = False
+    tried: list[tuple[list[int], str]] = field(default_factory=list)
     server: uvicorn.Server | None = None
     serving: "asyncio.Task[None] | None" = None
 
@@ -68,7 +72,10 @@ class SmallCentral:
             node = {"machine": machine.to_json(), "store_bytes": 1, "flows_per_s": 1.0}
             return Response(json.dumps(node))
         if path == "/api/v1/node/reach":
-            return Response('{"problems": []}')
+            ports, host = (await request.json())["ports"], request.query_params["host"]
+            self.tried.append((ports, host))
+            answer_back = await reach_back(request, ports, host) if self.tries else {}
+            return Response(json.dumps(answer_back))
         if path == "/api/v1/join/progress":
             return Response("{}")
         headers = dict(request.headers)

@@ -7,8 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from services.standby.measuring import answering, flows_kept_s, host_ports, inserts_per_s, reach
-from shared.kafka import KafkaAway, Membership, MembershipRefused
+from services.standby import measuring
+from services.standby.measuring import (
+    answering,
+    fastest_elsewhere,
+    flows_kept_s,
+    host_ports,
+    inserts_per_s,
+    kafka_round_trip_ms,
+    reach,
+)
+from shared.kafka import Brokers, KafkaAway, Membership, MembershipRefused
+from shared.kafka.round_trip import REQUESTS, fastest_ms
 from shared.membership import Copies, Disk
 from shared.topics import FLOWS
 
@@ -61,6 +71,54 @@ async def test_a_port_answers_for_as_long_as_it_is_asked_for() -> None:
     with answering([port]):
         assert not (await reach("127.0.0.1", port)).problem
     assert (await reach("127.0.0.1", port)).problem
+
+
+class SlowKafka:
+    """Takes so long for one request after the other, by a clock of its own; None: no answer."""
+
+    def __init__(self, *takes_s: float | None) -> None:
+        self.takes_s = iter(takes_s)
+        self.at_s = 100.0
+
+    async def ask(self) -> None:
+        took_s = next(self.takes_s)
+        if took_s is None:
+            raise TimeoutError
+        self.at_s += took_s
+
+    def now_s(self) -> float:
+        return self.at_s
+
+
+async def test_a_round_trip_is_that_of_the_fastest_request_once_it_is_connected() -> None:
+    slow = SlowKafka(0.001, 1.5, 1.25, 2.0)
+    assert await fastest_ms(slow.ask, slow.now_s) == 1250
+    # Connecting does not count, however often, and neither does what another process held up.
+    again = SlowKafka(None, 5.0, 0.5, 0.25, 3.0)
+    assert await fastest_ms(again.ask, again.now_s) == 250
+    fast = SlowKafka(5.0, 0.5, 0.25, 3.0)
+    assert await fastest_ms(fast.ask, fast.now_s) == 250
+    for number in range(1 + REQUESTS):
+        silent = SlowKafka(*[0.25] * number, None)
+        assert await fastest_ms(silent.ask, silent.now_s, patience_s=0) is None
+
+
+def test_the_broker_of_this_machine_says_nothing_of_the_link() -> None:
+    found = {("c.example", 1): 0.25, ("a.example", 1): 900.0, ("b.example", 1): 300.0}
+    assert fastest_elsewhere(found, ("c.example", "localhost")) == 300
+    assert fastest_elsewhere(found, ()) == 0.25
+    assert fastest_elsewhere({("localhost", 1): 2.0}, ("localhost",)) == 2
+    assert fastest_elsewhere({}, ()) is None
+
+
+async def test_a_kafka_that_answers_nobody_has_no_round_trip(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def away(brokers: Brokers) -> dict[tuple[str, int], float]:
+        raise KafkaAway("nobody")
+
+    monkeypatch.setattr(measuring, "round_trips_ms", away)
+    assert await kafka_round_trip_ms(Brokers("unused:1"), ()) is None
 
 
 async def test_the_speed_of_a_store_is_measured_and_nothing_of_it_stays(tmp_path: Path) -> None:

@@ -66,9 +66,16 @@ MEASUREMENTS: list[tuple[str, dict[str, Any], Light]] = [
     ("Kafka's clock", {"kafka_offset_ms": 6_000.0}, Light.RED),
     ("reach from here", {"unreachable": ["kafka.example:9093 is refused"]}, Light.RED),
     ("reach from the primary", {"unreachable_back": ["10.0.0.9:8443 timed out"]}, Light.RED),
+    ("reach from the primary", {"untried_back": ["b could not be tried"]}, Light.AMBER),
+    (
+        "reach from the primary",
+        {"unreachable_back": ["10.0.0.9:8443 timed out"], "untried_back": ["b"]},
+        Light.RED,
+    ),
     ("Kafka's round trip", {"round_trip_ms": 200.0}, Light.AMBER),
     ("Kafka's round trip", {"round_trip_ms": 2_000.0}, Light.RED),
     ("Kafka's round trip", {"round_trip_ms": None}, Light.RED),
+    ("Kafka's round trip", {"round_trip_ms": 200.0, "is_kafka_asked": False}, Light.AMBER),
     ("insert speed", {"inserts_per_s": 2_000.0}, Light.AMBER),
     ("insert speed", {"inserts_per_s": 900.0}, Light.RED),
     ("insert speed", {"inserts_per_s": None}, Light.RED),
@@ -89,6 +96,19 @@ def test_what_was_measured_is_judged_in_its_line(
     check: str, change: dict[str, Any], light: Light
 ) -> None:
     only_line_is(check, light, preflight(HERE, PRIMARY, replace(MEASURED, **change)))
+
+
+def test_a_connection_is_not_taken_for_an_answer_of_kafka() -> None:
+    found = {
+        is_asked: line.found
+        for is_asked in (True, False)
+        for line in preflight(HERE, PRIMARY, replace(MEASURED, is_kafka_asked=is_asked))
+        if line.check == "Kafka's round trip"
+    }
+    assert found == {
+        True: "3 ms",
+        False: "3 ms to connect; Kafka itself is asked once this machine has a certificate",
+    }
 
 
 def test_what_the_setting_says_holds_whatever_is_configured_here() -> None:

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
@@ -16,9 +16,14 @@ from services.central.join.invites import InviteRefused, JoinsAs, redeemed
 from services.central.join.leaving import Leaving
 from services.central.join.machines import Machines, Report, forced_facts, row_of
 from services.central.join.names import Newcomer
-from services.central.join.node_api import PORTS_MAX, Port, reach_back
+from services.central.join.node_api import PORTS_MAX, Host, Port, reach_back
 from shared.invite_token import InviteTokenError, parse_token
 from shared.settings_events import Invite
+
+BrokerPorts = Annotated[
+    Sequence[Port],
+    Query(max_length=PORTS_MAX, description="Tried too where a broker will run there."),
+]
 
 
 class Gone(BaseModel):
@@ -44,6 +49,7 @@ class Cluster:
 
     invites: all there are; blocking. leaving: how a node is forgotten.
     node: what this machine is and holds, as of `/api/v1/node`. brokers: as others reach them.
+    gives_brokers: whether a machine that joins gets one of its own.
     tick_age_ms: how old the newest tick of the log is by this clock; None before one.
     why_taken: as of `Joining`. note_forced: records once what is noted of a join in spite of red
     lines; False where it could not.
@@ -53,6 +59,7 @@ class Cluster:
     leaving: Leaving
     node: Callable[[], Awaitable[Json]]
     brokers: Callable[[], str]
+    gives_brokers: Callable[[], bool]
     tick_age_ms: Callable[[], float | None]
     now_ms: Callable[[], int]
     why_taken: Callable[[Newcomer], Awaitable[str]]
@@ -90,7 +97,9 @@ def machines_router(
         "it up.",
         dependencies=[Depends(over_tls)],
     )
-    async def preview(body: Preview, request: Request) -> Json:
+    async def preview(
+        body: Preview, request: Request, host: Host = "", broker_port: BrokerPorts = ()
+    ) -> Json:
         try:
             token = parse_token(body.token)
             redeemed(
@@ -104,11 +113,12 @@ def machines_router(
             )
         except (InviteTokenError, InviteRefused) as error:
             raise HTTPException(HTTPStatus.FORBIDDEN, str(error)) from error
+        ports = [*body.ports, *(broker_port if cluster.gives_brokers() else ())]
         return {
             **await cluster.node(),
+            **await reach_back(request, ports, host),
             "brokers": cluster.brokers(),
             "tick_age_ms": cluster.tick_age_ms(),
-            "problems": await reach_back(request, body.ports),
             "name_taken": await cluster.why_taken(Newcomer(body.name, JoinsAs.STANDBY)),
         }
 

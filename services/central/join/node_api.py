@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Protocol
 
 import pyarrow as pa
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.central.answers import Json
-from services.central.reach import unreached
+from services.central.reach import seen
 from shared.machine import Machine
 from shared.settings_events import RetentionSet
 
@@ -26,6 +26,10 @@ _BUSIEST_MINUTE: Final = (
 )
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
+# In the query: a primary of a release before takes nothing more in the body.
+Host = Annotated[
+    str, Query(max_length=253, description="Name or address under which others will know it.")
+]
 Check = Callable[[Request], Awaitable[None]]
 
 
@@ -53,9 +57,8 @@ def node_router(facts: Callable[[], Awaitable[Json]], *, authorized: Check) -> A
         return await facts()
 
     @router.post("/node/reach", summary="Whether this machine reaches the one that asks")
-    async def reach(body: Ports, request: Request) -> Json:
-        host = "" if request.client is None else request.client.host
-        return {"from": host, "problems": await reach_back(request, body.ports)}
+    async def reach(body: Ports, request: Request, host: Host = "") -> Json:
+        return await reach_back(request, body.ports, host)
 
     return router
 
@@ -84,12 +87,17 @@ async def facts_of(
     }
 
 
-async def reach_back(request: Request, ports: Sequence[int]) -> list[str]:
-    """Return which ports of the one who asks cannot be reached, in sentences."""
-    # Nobody else is tried: this is no scanner for others.
-    host = "" if request.client is None else request.client.host
-    tried = await asyncio.gather(*(unreached(host, port) for port in ports))
-    return [problem for problem in tried if problem]
+async def reach_back(request: Request, ports: Sequence[int], host: str) -> Json:
+    """Return from where it is asked, which ports cannot be reached there, where `host` leads."""
+    asks_from = "" if request.client is None else request.client.host
+    found = await seen(asks_from, ports, host)
+    return {
+        "from": asks_from,
+        "problems": list(found.problems),
+        "host": None
+        if found.addresses is None
+        else {"addresses": list(found.addresses), "is_tried": found.is_tried},
+    }
 
 
 def _number(store: Answers, sql: str, parameters: Mapping[str, Any]) -> int:
