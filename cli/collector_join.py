@@ -26,7 +26,7 @@ from cli.known_brokers import follow, with_known
 from cli.ports import PortTaken, check_port, free_port, free_udp_port
 from cli.staying import stays_here, until_stopped
 from cli.supervise import StartError, Supervisor
-from cli.system import check_settings, url
+from cli.system import check_settings, launcher_log, url
 from cli.terminal import fail
 from shared.invite_token import InviteTokenError
 from shared.kafka import Brokers
@@ -117,7 +117,9 @@ def _plan(
 
 async def _run(plan: CollectorPlan) -> None:
     notes = _Notes(plan)
-    supervisor = Supervisor(changed=lambda: notes.write(supervisor), say=_say)
+    supervisor = Supervisor(
+        changed=lambda: notes.write(supervisor), say=_say, own_log=launcher_log(plan.home)
+    )
     await until_stopped(_collect(plan, supervisor, notes), supervisor.stop)
 
 

@@ -36,7 +36,7 @@ from cli.standby_children import (
 from cli.standby_home import StandbyHome, write_standby
 from cli.staying import until_stopped
 from cli.supervise import StartError, Supervisor
-from cli.system import http_ready
+from cli.system import http_ready, launcher_log
 from cli.terminal import fail, progress_bar
 from cli.up import start_detached
 from shared.invite_token import InviteTokenError
@@ -130,7 +130,9 @@ def join(
 
 async def _run(plan: StandbyPlan) -> None:
     notes = Notes(plan)
-    supervisor = Supervisor(changed=lambda: notes.write(supervisor), say=_say)
+    supervisor = Supervisor(
+        changed=lambda: notes.write(supervisor), say=_say, own_log=launcher_log(plan.home)
+    )
     deaths = DeathNotices()
 
     async def end() -> None:

@@ -81,6 +81,11 @@ def log_file(home: Path, name: str) -> Path:
     return home / "logs" / f"{name}.log"
 
 
+def launcher_log(home: Path) -> Path:
+    """Return the file that a detached launcher prints to."""
+    return log_file(home, "up")
+
+
 def broker_child(plan: BrokerPlan, class_path: Sequence[Path]) -> ChildPlan:
     """Return the broker, ready once it leads every topic of `shared/topics.py`."""
 

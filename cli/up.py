@@ -46,6 +46,7 @@ from cli.system import (
     collector_child,
     holds_settings,
     import_path,
+    launcher_log,
     log_file,
     python_module,
     registry_child,
@@ -136,7 +137,7 @@ def start_detached(
     Ends this command with that one's sentence when it does not become ready.
     """
     command = [argument for argument in given if argument != "--detach"]
-    log = log_file(home, "up")
+    log = launcher_log(home)
     try:
         # The mode is that of the last folder only.
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -255,7 +256,9 @@ async def _run(launch: _Launch, *, open_browser: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stopped.set)
     notes = _Notes(launch)
-    supervisor = Supervisor(changed=lambda: notes.write(supervisor), say=_say)
+    supervisor = Supervisor(
+        changed=lambda: notes.write(supervisor), say=_say, own_log=launcher_log(launch.options.home)
+    )
     watch = NetworkWatch(
         launch.options.home,
         launch.network,

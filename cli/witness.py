@@ -24,7 +24,7 @@ from cli.ports import PortTaken, check_port, free_port
 from cli.replacing import Replace, Yes, confirm
 from cli.staying import stays_here, until_stopped
 from cli.supervise import ChildPlan, StartError, Supervisor
-from cli.system import kafka_by_tls, service_child, url
+from cli.system import kafka_by_tls, launcher_log, service_child, url
 from cli.terminal import fail
 from shared.invite_token import InviteTokenError
 from shared.kafka import Brokers
@@ -136,7 +136,9 @@ def registry_child(home: Path, name: str, servers: str, port: int) -> ChildPlan:
 
 async def _run(home: Path, admitted: Admission, plan: BrokerPlan, web_port: int) -> None:
     notes = _Notes(home, f"registry-{admitted.name}", plan, web_port)
-    supervisor = Supervisor(changed=lambda: notes.write(supervisor), say=_say)
+    supervisor = Supervisor(
+        changed=lambda: notes.write(supervisor), say=_say, own_log=launcher_log(home)
+    )
     servers = all_servers(plan, with_known(home, admitted.brokers))
     brokers = Brokers(servers, TlsFiles.in_directory(tls_dir(home)))
 
