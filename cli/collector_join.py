@@ -138,7 +138,7 @@ async def _why_not_ready(plan: CollectorPlan) -> str:
     """Wait a while for Kafka; return what is missing then, empty when nothing is."""
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + KAFKA_PATIENCE_S
-    while (reasons := await reasons_of(plan)) != {}:
+    while (reasons := await reasons_of(plan.web_port)) != {}:
         if loop.time() > deadline_s:
             return "; ".join(reasons.values()) if reasons else "it does not say why"
         await asyncio.sleep(POLL_S)

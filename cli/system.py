@@ -16,7 +16,7 @@ from cli.network import network_file, tls_dir
 from cli.ports import PortTaken, check_port, free_port, free_udp_port
 from cli.supervise import ChildPlan, StartError
 from shared.host_port import host_port
-from shared.kafka import KafkaAway, ensure_topics, noted_brokers
+from shared.kafka import KafkaAway, TopicRefused, ensure_topics, noted_brokers
 from shared.plain_http import PLAIN_HTTP
 from shared.topics import TOPICS
 
@@ -92,7 +92,7 @@ def broker_child(plan: BrokerPlan, class_path: Sequence[Path]) -> ChildPlan:
     async def ready() -> bool:
         try:
             await ensure_topics(plan.brokers, TOPICS, patience_s=0.0)
-        except KafkaAway:
+        except (KafkaAway, TopicRefused):
             return False
         return True
 
