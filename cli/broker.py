@@ -26,7 +26,6 @@ READY_TIMEOUT_S = 90.0
 """Ten times what a start takes (3 to 8 s), and some for a first download's cold disk."""
 STOP_TIMEOUT_S = 20.0
 _FORMAT_TIMEOUT_S = 60.0
-_LOG_BYTES_MAX = 16 << 20
 
 
 class BrokerError(Exception):
@@ -64,7 +63,6 @@ def prepare(plan: BrokerPlan, class_path: Sequence[Path]) -> None:
     _check_ports(plan)
     plan.directory.mkdir(parents=True, exist_ok=True)
     plan.log.parent.mkdir(parents=True, exist_ok=True)
-    _cut_log(plan.log)
     if not plan.data.exists():
         # The voter's address moves by itself at the first start with the network's.
         _format(plan if plan.joined else replace(plan, network=None), class_path)
@@ -147,12 +145,6 @@ def _java(class_path: Sequence[Path], *options: str) -> list[str]:
         "-cp",
         os.pathsep.join(map(str, class_path)),
     ]
-
-
-def _cut_log(log: Path) -> None:
-    """Keep one older log, so that years of starts do not fill the disk."""
-    if log.exists() and log.stat().st_size > _LOG_BYTES_MAX:
-        log.replace(log.with_suffix(".log.1"))
 
 
 def answers(bootstrap_servers: str, *, timeout_s: float = 1.0) -> bool:

@@ -110,6 +110,25 @@ class BrokerPlan:
         return None if listener is None else listener.tls
 
     @property
+    def others(self) -> str:
+        """Brokers of before on other machines, as `known`; empty where there were none.
+
+        One alone is this machine's own, whatever its port was.
+        """
+        known = self.known.split(",")
+        return "" if len(known) < 2 else ",".join(at for at in known if at not in self.here)
+
+    @property
+    def here(self) -> set[str]:
+        """The addresses by which it is told itself; one of them is empty."""
+        network, local = self.network, self.local
+        return {
+            "",
+            "" if network is None else host_port(network.host, network.port),
+            "" if local is None else f"{HOST}:{local.port}",
+        }
+
+    @property
     def properties(self) -> Path:
         """The file that Kafka reads its settings from."""
         return self.directory / "server.properties"
@@ -177,6 +196,9 @@ def server_properties(plan: BrokerPlan, data: Path) -> str:
         "num.network.threads": "2",
         "num.io.threads": "4",
     }
+    if plan.others:
+        # Others may come back hours later, and ending does not help. By default a minute.
+        settings["initial.broker.registration.timeout.ms"] = "3600000"
     if plan.machine:
         settings["broker.rack"] = plan.machine
     for listener in listeners:
@@ -215,10 +237,7 @@ def _controllers(plan: BrokerPlan) -> str:
         return f"{HOST}:{plan.controller_port}"
     own = host_port(plan.network.host, plan.network.controller_port)
     found = own if plan.joined is None else plan.joined.controllers
-    here = {"", host_port(plan.network.host, plan.network.port)}
-    if plan.local is not None:
-        here.add(f"{HOST}:{plan.local.port}")
-    others = (_beside(address) for address in plan.known.split(",") if address not in here)
+    others = (_beside(address) for address in plan.known.split(",") if address not in plan.here)
     return ",".join(dict.fromkeys((*found.split(","), *others)))
 
 

@@ -26,7 +26,7 @@ from cli.known_brokers import follow, with_known
 from cli.ports import PortTaken, check_port, free_port, free_udp_port
 from cli.staying import stays_here, until_stopped
 from cli.supervise import StartError, Supervisor
-from cli.system import check_settings, url
+from cli.system import check_settings, launcher_log, url
 from cli.terminal import fail
 from shared.invite_token import InviteTokenError
 from shared.kafka import Brokers
@@ -117,7 +117,9 @@ def _plan(
 
 async def _run(plan: CollectorPlan) -> None:
     notes = _Notes(plan)
-    supervisor = Supervisor(changed=lambda: notes.write(supervisor), say=_say)
+    supervisor = Supervisor(
+        changed=lambda: notes.write(supervisor), say=_say, own_log=launcher_log(plan.home)
+    )
     await until_stopped(_collect(plan, supervisor, notes), supervisor.stop)
 
 
@@ -136,7 +138,7 @@ async def _why_not_ready(plan: CollectorPlan) -> str:
     """Wait a while for Kafka; return what is missing then, empty when nothing is."""
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + KAFKA_PATIENCE_S
-    while (reasons := await reasons_of(plan)) != {}:
+    while (reasons := await reasons_of(plan.web_port)) != {}:
         if loop.time() > deadline_s:
             return "; ".join(reasons.values()) if reasons else "it does not say why"
         await asyncio.sleep(POLL_S)

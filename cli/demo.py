@@ -143,7 +143,9 @@ def _system(
     log = home / "logs" / "up.log"
     log.parent.mkdir(exist_ok=True)
     command = ["up", "--home", str(home), "--no-browser", "--no-traffic", *options]
-    with log.open("wb") as output:
+    # Appended to: the launcher cuts it when it is large.
+    with log.open("ab") as output:
+        output.truncate(0)
         process = _start(command, stdout=output, stderr=output)
     try:
         _wait_ready(home, process, log, console, stopped)

@@ -15,13 +15,16 @@ import typer
 
 from cli import running
 from cli.admission import JoinRefused, default_name
+from cli.among_others import PATIENCE_S, kafka_there, was_one_of_several
 from cli.broker import BrokerError
+from cli.broker_settings import BrokerPlan
 from cli.death_notices import DeathNotices
+from cli.detached import start_detached
 from cli.home import default_home
 from cli.home_owner import Owner, check_owner
 from cli.invite_file import go_on_without_token, keep_token, without_token
 from cli.jars import JarError
-from cli.join_shown import Change, Notes, Shown, wanted
+from cli.join_shown import Change, Notes, Shown, stopped, wanted, was_proven
 from cli.joined_broker import KAFKA_PORT, prepared_child, services_brokers
 from cli.known_brokers import follow, with_known
 from cli.ports import PortTaken, check_port, free_port
@@ -36,9 +39,8 @@ from cli.standby_children import (
 from cli.standby_home import StandbyHome, write_standby
 from cli.staying import until_stopped
 from cli.supervise import StartError, Supervisor
-from cli.system import http_ready
+from cli.system import http_ready, launcher_log
 from cli.terminal import fail, progress_bar
-from cli.up import start_detached
 from shared.invite_token import InviteTokenError
 from shared.tasks import end_task
 from shared.tls import TlsError, TlsFiles
@@ -94,8 +96,8 @@ def join(
                 go_on_without_token()
         if detach:
             # A large store over a slow link takes hours; the agent says when it would never end.
-            start_detached(folder, without_token(sys.argv[1:]), timeout_s=math.inf)
-            typer.echo(f"{folder}: a proven hot standby runs")
+            if start_detached(folder, without_token(sys.argv[1:]), timeout_s=math.inf):
+                typer.echo(f"{folder}: a proven hot standby runs")
             return
         with running.hold(folder):
             first = web_port or free_port(row=3)
@@ -132,7 +134,9 @@ def join(
 
 async def _run(plan: StandbyPlan) -> None:
     notes = Notes(plan)
-    supervisor = Supervisor(changed=lambda: notes.write(supervisor), say=_say)
+    supervisor = Supervisor(
+        changed=lambda: notes.write(supervisor), say=_say, own_log=launcher_log(plan.home)
+    )
     deaths = DeathNotices()
 
     async def end() -> None:
@@ -147,15 +151,15 @@ async def _become_standby(
 ) -> None:
     """Follow the agent for ever; start what runs here when there is a copy, and with each new one.
 
-    Raises JoinRefused before this machine was proven once.
+    Raises JoinRefused and StartError before this machine was proven once.
     """
     await supervisor.start(agent_child(plan))
     machine = _Machine(plan, supervisor, deaths, notes)
     try:
         await _follow_agent(machine, plan, notes)
     finally:
-        if machine.noting is not None:
-            await end_task(machine.noting)
+        for task in machine.tasks:
+            await end_task(task)
 
 
 async def _follow_agent(machine: "_Machine", plan: StandbyPlan, notes: Notes) -> None:
@@ -182,7 +186,8 @@ class _Machine:
     shown: Shown = field(default_factory=Shown)
     runs: bool = False
     is_restoring: bool = False
-    noting: asyncio.Task[None] | None = None
+    why_stopped: str = ""
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def look(
         self, client: httpx.AsyncClient, show_copy: Callable[[dict[str, Any]], None]
@@ -192,19 +197,29 @@ class _Machine:
         if state is None:
             return
         self.shown.show(state, show_copy)
-        if not self.notes.ready:
-            if state["phase"] == "refused":
-                raise JoinRefused("refused: mend the red lines, or join with --force")
-            if state["is_stuck"]:
-                raise JoinRefused(state["problem"])
-        await self._run(wanted(state, runs=self.runs, is_restoring=self.is_restoring))
+        why = "" if self.notes.ready else stopped(state)
+        if why and not was_proven(state):
+            raise JoinRefused(why)
+        self._note_stopped(why)
+        change = wanted(state, runs=self.runs, is_restoring=self.is_restoring)
+        await self._run(change, proven=was_proven(state))
         self.is_restoring = state["phase"] == "restoring"
         is_new = state["phase"] == "standby" and not self.notes.ready
         if is_new and await http_ready(self.plan.web_port)():
             self.notes.ready = True
-            self.notes.write(self.supervisor)
+            self.supervisor.note()
 
-    async def _run(self, change: Change) -> None:
+    def _note_stopped(self, why: str) -> None:
+        if why == self.why_stopped:
+            return
+        self.why_stopped = why
+        self.notes.waits = why and f"{self.plan.name} is no hot standby, all else runs: {why}"
+        if why:
+            self.supervisor.say(self.notes.waits)
+        self.supervisor.note()
+
+    async def _run(self, change: Change, *, proven: bool) -> None:
+        """proven: what does not start ends nothing, and is tried again."""
         if change is Change.NOTHING:
             return
         given = self.plan.given()
@@ -215,16 +230,28 @@ class _Machine:
             servers = with_known(self.plan.home, given["brokers"])
             broker = broker_plan(self.plan, given)
             brokers = services_brokers(broker, servers, files)
+            is_needed = proven
             if broker is not None:
-                child = await asyncio.to_thread(prepared_child, broker)
-                await self.supervisor.start(child)
-            self.noting = asyncio.create_task(follow(self.plan.home, brokers))
+                is_needed |= was_one_of_several(broker)
+                await self._start_broker(broker, is_needed=is_needed)
+            self.tasks.append(asyncio.create_task(follow(self.plan.home, brokers)))
             self.deaths.begin(brokers)
-            await self.supervisor.start(registry_child(self.plan, given))
-            await self.supervisor.start(central)
+            registry = registry_child(self.plan, given)
+            await (self.supervisor.keep if is_needed else self.supervisor.start)(registry)
+            await (self.supervisor.keep if proven else self.supervisor.start)(central)
         else:
             _say(f"{self.plan.name} starts again, out of the new copy")
-            await self.supervisor.restart(central)
+            await (self.supervisor.keep if proven else self.supervisor.restart)(central)
+
+    async def _start_broker(self, plan: BrokerPlan, *, is_needed: bool) -> None:
+        child = await asyncio.to_thread(prepared_child, plan)
+        if not is_needed:
+            await self.supervisor.start(child)
+            return
+        await self.supervisor.keep(child)
+        waiting = asyncio.create_task(kafka_there(self.supervisor, child, plan.others, self.notes))
+        self.tasks.append(waiting)
+        await asyncio.wait([waiting], timeout=PATIENCE_S)
 
 
 async def _ask(client: httpx.AsyncClient, url: str) -> dict[str, Any] | None:  # JSON

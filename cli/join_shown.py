@@ -42,6 +42,18 @@ def wanted(state: Mapping[str, Any], *, runs: bool, is_restoring: bool) -> Chang
     return Change.RESTART if begins_restoring else Change.NOTHING
 
 
+def was_proven(state: Mapping[str, Any]) -> bool:
+    """Whether this machine was a proven standby once: others may need its broker and registry."""
+    return state["phase"] == "standby" or int(state["proven_until_ms"]) > 0
+
+
+def stopped(state: Mapping[str, Any]) -> str:
+    """Return why the agent does not go on by itself; empty when it does."""
+    if state["phase"] == "refused":
+        return "refused: mend the red lines, or join with --force"
+    return str(state["problem"]) if state["is_stuck"] else ""
+
+
 @dataclass(slots=True)
 class Shown:
     """What of the agent's state was said already."""
@@ -91,10 +103,11 @@ class Notes:
     """What `run.json` says of a standby's machine."""
 
     def __init__(self, plan: StandbyPlan) -> None:
-        """Note nothing yet. ready: it is a proven standby."""
+        """Note nothing yet. ready: it is a proven standby. waits: for whom or what, a sentence."""
         self._plan = plan
         self._since = datetime.now(UTC).isoformat(timespec="seconds")
         self.ready = False
+        self.waits = ""
 
     def write(self, supervisor: Supervisor) -> None:
         """Write it."""
@@ -110,6 +123,7 @@ class Notes:
                 **running.identity(os.getpid()),
                 "since": self._since,
                 "ready": self.ready,
+                "waits": self.waits,
                 "broker": {"bootstrap_servers": plan.brokers_or_none(), **process("broker")},
                 "agents": [{"name": "agent", "url": plan.agent_url, **process("agent")}],
                 "registries": [

@@ -1,6 +1,7 @@
 """The process of a collector's machine: what the user chose, and how one sees that it receives."""
 
 import socket
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,21 +66,27 @@ def joined_child(plan: CollectorPlan, *, with_tls: bool = True) -> ChildPlan:
     if with_tls:
         settings["kafka_tls_dir"] = tls_dir(plan.home)
 
+    child = service_child(plan.home, plan.name, "ingest", settings, plan.web_port)
+    return replace(child, ready=receiving(plan.web_port))
+
+
+def receiving(web_port: int) -> Callable[[], Awaitable[bool]]:
+    """Return the question whether the collector there receives, with Kafka or without."""
+
     async def receives() -> bool:
-        reasons = await reasons_of(plan)
+        reasons = await reasons_of(web_port)
         return reasons is not None and not any(each.startswith("receiver") for each in reasons)
 
-    child = service_child(plan.home, plan.name, "ingest", settings, plan.web_port)
-    return replace(child, ready=receives)
+    return receives
 
 
-async def reasons_of(plan: CollectorPlan) -> dict[str, str] | None:
+async def reasons_of(web_port: int) -> dict[str, str] | None:
     """Return why the collector is not ready, by process; None while it does not answer."""
     try:
         async with httpx.AsyncClient(
             timeout=_ASK_TIMEOUT_S, trust_env=False, verify=PLAIN_HTTP
         ) as client:
-            answer = await client.get(f"{url(plan.web_port)}/api/v1/status")
+            answer = await client.get(f"{url(web_port)}/api/v1/status")
             content: dict[str, Any] = answer.raise_for_status().json()  # JSON
             return {str(name): str(why) for name, why in content["reasons"].items()}
     except (httpx.HTTPError, ValueError, KeyError, AttributeError):

@@ -94,6 +94,7 @@ def gather(home: Path) -> dict[str, Any]:  # JSON
     return {
         "running": True,
         "ready": noted["ready"],
+        "waits": noted.get("waits", ""),
         "home": str(home),
         "pid": noted["pid"],
         "since": noted["since"],
@@ -161,6 +162,8 @@ def _print_table(facts: dict[str, Any]) -> None:
         table.add_row("sample traffic", "", "", _pid(facts["traffic"]["pid"]))
     console = Console()
     console.print(table)
+    if facts["waits"]:
+        console.print(facts["waits"], soft_wrap=True, markup=False)
     # No column of its own: addresses would no longer fit a terminal.
     for collector in facts["collectors"]:
         console.print(f"{collector['name']} {_knows(collector['primary'])}", soft_wrap=True)

@@ -10,9 +10,9 @@ from typing import Any
 import typer
 
 from cli.admission import admission_of
+from cli.detached import start_detached
 from cli.invite_file import go_on_without_token, keep_token, without_token
 from cli.status import print_status
-from cli.up import start_detached
 from shared.tasks import end_task
 
 

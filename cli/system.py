@@ -16,7 +16,7 @@ from cli.network import network_file, tls_dir
 from cli.ports import PortTaken, check_port, free_port, free_udp_port
 from cli.supervise import ChildPlan, StartError
 from shared.host_port import host_port
-from shared.kafka import KafkaAway, ensure_topics, noted_brokers
+from shared.kafka import KafkaAway, TopicRefused, ensure_topics, noted_brokers
 from shared.plain_http import PLAIN_HTTP
 from shared.topics import TOPICS
 
@@ -81,13 +81,18 @@ def log_file(home: Path, name: str) -> Path:
     return home / "logs" / f"{name}.log"
 
 
+def launcher_log(home: Path) -> Path:
+    """Return the file that a detached launcher prints to."""
+    return log_file(home, "up")
+
+
 def broker_child(plan: BrokerPlan, class_path: Sequence[Path]) -> ChildPlan:
     """Return the broker, ready once it leads every topic of `shared/topics.py`."""
 
     async def ready() -> bool:
         try:
             await ensure_topics(plan.brokers, TOPICS, patience_s=0.0)
-        except KafkaAway:
+        except (KafkaAway, TopicRefused):
             return False
         return True
 

@@ -4,10 +4,8 @@ import asyncio
 import logging
 import os
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -17,14 +15,23 @@ from typing import Annotated
 import typer
 
 from cli import running
+from cli.among_others import (
+    PATIENCE_S,
+    broker_among_others,
+    told_ready,
+    until_ready,
+    was_one_of_several,
+)
 from cli.broker import BrokerError, plan_broker, prepare
 from cli.broker_settings import LOCAL_ABOVE, BrokerPlan, LocalListener
 from cli.browser import open_page
 from cli.death_notices import DeathNotices
+from cli.detached import is_detached, start_detached
 from cli.first_login import say_first_password
 from cli.home import default_home
 from cli.home_owner import Owner, check_owner
 from cli.jars import JarError, cache_directory, fetch_jars, read_lock
+from cli.joined_collector import receiving
 from cli.known_brokers import follow, knows_others, with_known
 from cli.network import NetworkWatch, machine_name, network_file, prepare_tls, tls_dir, with_network
 from cli.network_plan import plan_network
@@ -32,7 +39,7 @@ from cli.own_certificate import note_own_certificate
 from cli.ports import PortTaken, free_port
 from cli.status import print_status
 from cli.steady import no_takeover
-from cli.supervise import ChildPlan, StartError, Supervisor, last_line
+from cli.supervise import ChildPlan, StartError, Supervisor
 from cli.system import (
     CENTRALS,
     COLLECTOR,
@@ -45,9 +52,8 @@ from cli.system import (
     choose_ports,
     collector_child,
     holds_settings,
-    import_path,
+    launcher_log,
     log_file,
-    python_module,
     registry_child,
     traffic_child,
     url,
@@ -60,8 +66,6 @@ from shared.tls import TlsError
 from shared.token import TokenError, make_token
 from shared.topics import TOPICS
 
-DETACH_TIMEOUT_S = 300.0
-_DETACHED = "STEADFLOW_DETACHED"
 _PROBLEMS = (
     running.HomeError,
     PortTaken,
@@ -104,8 +108,8 @@ def up(
     except running.HomeError as error:
         fail(str(error))
     if detach:
-        start_detached(options.home, [*sys.argv[1:], "--no-browser"])
-        say_first_password(options.home, _say)
+        if start_detached(options.home, [*sys.argv[1:], "--no-browser"]):
+            say_first_password(options.home, _say)
         print_status(options.home, as_json=False)
         return
     run(options, open_browser=not no_browser)
@@ -128,53 +132,12 @@ def run(options: Options, *, open_browser: bool = False) -> None:
         fail(f"{error.filename or options.home}: {error.strerror or error}")
 
 
-def start_detached(
-    home: Path, given: Sequence[str], *, timeout_s: float = DETACH_TIMEOUT_S
-) -> None:
-    """Run a command in the background, without its `--detach`; returns when `home` is ready.
-
-    Ends this command with that one's sentence when it does not become ready.
-    """
-    command = [argument for argument in given if argument != "--detach"]
-    log = log_file(home, "up")
-    try:
-        # The mode is that of the last folder only.
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        log.parent.mkdir(exist_ok=True, mode=0o700)
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                python_module("cli", *command),
-                env=os.environ | import_path() | {_DETACHED: "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-    except OSError as error:
-        fail(f"--home {home} cannot be used: {error.strerror}")
-    deadline_s = time.monotonic() + timeout_s
-    while not _is_ready(home, process.pid):
-        if process.poll() is not None:
-            fail(last_line(log))
-        if time.monotonic() > deadline_s:
-            process.terminate()
-            fail(f"steadflow was not ready after {timeout_s:.0f} s: see {log.parent}")
-        time.sleep(0.1)
-
-
-def is_detached() -> bool:
-    """Whether another command waits for this one and says what a person has to know."""
-    return bool(os.environ.get(_DETACHED))
-
-
-def _is_ready(home: Path, pid: int) -> bool:
-    facts = running.read(home)
-    return facts is not None and facts.get("pid") == pid and bool(facts.get("ready"))
-
-
 @dataclass(slots=True)
 class _Launch:
-    """Everything decided before the first process starts."""
+    """Everything decided before the first process starts.
+
+    is_one_of_several: other machines have brokers too, and this one ran before.
+    """
 
     options: Options
     ports: Ports
@@ -182,6 +145,7 @@ class _Launch:
     broker: BrokerPlan | None
     class_path: list[Path] = field(default_factory=list)
     network: Network | None = None
+    is_one_of_several: bool = False
 
     @property
     def brokers(self) -> Brokers:
@@ -217,10 +181,11 @@ def _prepare(options: Options) -> _Launch:
             f"place (--replace {plan.machine}); where those decide nothing without it, stop them, "
             f"remove {noted_brokers(options.home)}, and have them join anew"
         )
+    is_one_of_several = was_one_of_several(plan)
     class_path = _fetch_jars()
     prepare(plan, class_path)
     servers = with_known(options.home, plan.brokers.servers)
-    return _Launch(options, ports, servers, plan, class_path, network)
+    return _Launch(options, ports, servers, plan, class_path, network, is_one_of_several)
 
 
 def _services(
@@ -255,7 +220,9 @@ async def _run(launch: _Launch, *, open_browser: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stopped.set)
     notes = _Notes(launch)
-    supervisor = Supervisor(changed=lambda: notes.write(supervisor), say=_say)
+    supervisor = Supervisor(
+        changed=lambda: notes.write(supervisor), say=_say, own_log=launcher_log(launch.options.home)
+    )
     watch = NetworkWatch(
         launch.options.home,
         launch.network,
@@ -271,7 +238,7 @@ async def _run(launch: _Launch, *, open_browser: bool) -> None:
     notes.network = lambda: watch.noted
     deaths = DeathNotices()
     try:
-        starting = asyncio.ensure_future(_start(launch, supervisor, deaths))
+        starting = asyncio.ensure_future(_start(launch, supervisor, deaths, notes))
         stopping = asyncio.ensure_future(stopped.wait())
         await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
@@ -321,8 +288,13 @@ async def _note_brokers(launch: _Launch) -> None:
     await follow(launch.options.home, launch.brokers)
 
 
-async def _start(launch: _Launch, supervisor: Supervisor, deaths: DeathNotices) -> None:
+async def _start(
+    launch: _Launch, supervisor: Supervisor, deaths: DeathNotices, notes: "_Notes"
+) -> None:
     servers = launch.bootstrap_servers
+    if launch.broker is not None and launch.is_one_of_several:
+        await _start_among_others(launch, launch.broker, supervisor, deaths, notes)
+        return
     if launch.broker is not None:
         _say("starting Kafka")
         await supervisor.start(broker_child(launch.broker, launch.class_path))
@@ -347,6 +319,31 @@ async def _start(launch: _Launch, supervisor: Supervisor, deaths: DeathNotices) 
         await supervisor.start(traffic_child(launch.options, launch.ports))
 
 
+async def _start_among_others(
+    launch: _Launch,
+    plan: BrokerPlan,
+    supervisor: Supervisor,
+    deaths: DeathNotices,
+    notes: "_Notes",
+) -> None:
+    """Start all, what exporters send to first; whatever comes later, nothing here ends for it."""
+    servers = launch.bootstrap_servers
+    *services, collector = _services(launch.options, launch.ports, servers, deaths.send)
+    _say("starting the collector, then Kafka")
+    await supervisor.keep(collector)
+    await until_ready(replace(collector, ready=receiving(launch.ports.collector)), PATIENCE_S)
+    broker = broker_child(plan, launch.class_path)
+    async with broker_among_others(supervisor, broker, plan.others, notes) as kafka:
+        _say("starting the registry and the centrals")
+        deaths.begin(launch.brokers)
+        for child in services:
+            await supervisor.keep(child)
+        if launch.options.traffic:
+            await supervisor.keep(traffic_child(launch.options, launch.ports))
+        await kafka
+    await told_ready(supervisor, [collector, *services])
+
+
 class _Notes:
     """What `run.json` says."""
 
@@ -354,6 +351,7 @@ class _Notes:
         self._launch = launch
         self._since = datetime.now(UTC).isoformat(timespec="seconds")
         self.ready = False
+        self.waits = ""
         self.network: Callable[[], dict[str, object]] = dict
 
     def write(self, supervisor: Supervisor) -> None:
@@ -373,6 +371,7 @@ class _Notes:
                 **running.identity(os.getpid()),
                 "since": self._since,
                 "ready": self.ready,
+                "waits": self.waits,
                 "broker": {
                     # In the clear, for tools here.
                     "bootstrap_servers": launch.bootstrap_servers

@@ -12,6 +12,7 @@ import typer
 
 from cli import running
 from cli.admission import Admission, JoinRefused, admission_of, admit, default_name, tls_dir
+from cli.among_others import broker_among_others, told_ready, was_one_of_several
 from cli.broker import BrokerError
 from cli.broker_settings import BrokerPlan
 from cli.cluster_client import ClusterClient, ClusterError, urls_of
@@ -24,7 +25,7 @@ from cli.ports import PortTaken, check_port, free_port
 from cli.replacing import Replace, Yes, confirm
 from cli.staying import stays_here, until_stopped
 from cli.supervise import ChildPlan, StartError, Supervisor
-from cli.system import kafka_by_tls, service_child, url
+from cli.system import kafka_by_tls, launcher_log, service_child, url
 from cli.terminal import fail
 from shared.invite_token import InviteTokenError
 from shared.kafka import Brokers
@@ -136,13 +137,27 @@ def registry_child(home: Path, name: str, servers: str, port: int) -> ChildPlan:
 
 async def _run(home: Path, admitted: Admission, plan: BrokerPlan, web_port: int) -> None:
     notes = _Notes(home, f"registry-{admitted.name}", plan, web_port)
-    supervisor = Supervisor(changed=lambda: notes.write(supervisor), say=_say)
+    supervisor = Supervisor(
+        changed=lambda: notes.write(supervisor), say=_say, own_log=launcher_log(home)
+    )
     servers = all_servers(plan, with_known(home, admitted.brokers))
     brokers = Brokers(servers, TlsFiles.in_directory(tls_dir(home)))
 
+    async def start() -> None:
+        is_one_of_several = was_one_of_several(plan)
+        broker = await asyncio.to_thread(prepared_child, plan)
+        registry = registry_child(home, notes.registry, servers, web_port)
+        if not is_one_of_several:
+            await supervisor.start(broker)
+            await supervisor.start(registry)
+            return
+        async with broker_among_others(supervisor, broker, plan.others, notes) as kafka:
+            await supervisor.keep(registry)
+            await kafka
+        await told_ready(supervisor, [registry])
+
     async def work() -> None:
-        await supervisor.start(await asyncio.to_thread(prepared_child, plan))
-        await supervisor.start(registry_child(home, notes.registry, servers, web_port))
+        await start()
         notes.ready = True
         notes.write(supervisor)
         _say(f"{admitted.name} is a witness (Ctrl-C stops it)")
@@ -159,6 +174,7 @@ class _Notes:
         self._since = datetime.now(UTC).isoformat(timespec="seconds")
         self.registry = registry
         self.ready = False
+        self.waits = ""
 
     def write(self, supervisor: Supervisor) -> None:
         def process(name: str) -> dict[str, object]:
@@ -172,6 +188,7 @@ class _Notes:
                 **running.identity(os.getpid()),
                 "since": self._since,
                 "ready": self.ready,
+                "waits": self.waits,
                 "broker": {
                     "bootstrap_servers": self._plan.brokers.servers,
                     **process("broker"),

@@ -42,8 +42,8 @@ def plan(
     )
 
 
-def supervisor(said: list[str] | None = None, **given: Callable[[], None]) -> Supervisor:
-    return Supervisor(changed=lambda: None, say=(said if said is not None else []).append, **given)
+def supervisor(said: list[str] | None = None) -> Supervisor:
+    return Supervisor(changed=lambda: None, say=(said if said is not None else []).append)
 
 
 def said_up(log: Path) -> bool:
@@ -185,8 +185,38 @@ async def test_a_child_that_ends_at_once_waits_longer_each_time(tmp_path: Path) 
     await until(lambda: len(said) >= 4)
 
     waited = [float(sentence.rsplit(" in ", 1)[1].removesuffix(" s")) for sentence in said]
-    assert all("ended with code 7" in sentence for sentence in said)
+    assert all("ended with code 7: it said nothing" in sentence for sentence in said)
     assert waited[3] > waited[0]
+    await children.stop()
+
+
+async def test_one_that_is_kept_fails_nothing_says_why_it_ends_and_takes_the_place_of_another(
+    tmp_path: Path,
+) -> None:
+    said: list[str] = []
+    children = supervisor(said)
+    await children.keep(plan(tmp_path, "import sys; sys.exit('no room')", ready=False))
+    await until(lambda: any("ended with code 1: no room; starting it" in each for each in said))
+
+    await children.keep(plan(tmp_path, SLEEP, ready=False))
+    await until(lambda: children.pid("child") is not None)
+    first = children.pid("child")
+    os.kill(first or 0, signal.SIGKILL)
+    await until(lambda: children.pid("child") not in (None, first))
+    await children.stop()
+
+
+async def test_one_that_is_kept_may_come_later(tmp_path: Path) -> None:
+    said: list[str] = []
+    children = supervisor(said)
+    program = tmp_path / "program"
+    sleeping = plan(tmp_path, SLEEP, ready=False)
+    await children.keep(replace(sleeping, command=[str(program), *sleeping.command[1:]]))
+    assert children.pid("child") is None
+    await until(lambda: "cannot be started" in "".join(said))
+
+    program.symlink_to(sys.executable)
+    await until(lambda: children.pid("child") is not None)
     await children.stop()
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import psutil
 
+from cli import running
 from tests.faults.disks import fill, filled, slowed
 from tests.faults.growing import RATE
 from tests.faults.injecting import QUIET_TICKS
@@ -30,7 +31,8 @@ class MachineKind(StrEnum):
     Killed by SIGKILL, then started by its own command; frozen by SIGSTOP, then woken; restarted by
     `steadflow down` and its command; cut off, all its connections silent, then back; its disk (of
     broker and central) filled to the last byte, then freed, or slow, then as before. Of two, those
-    with a central are killed at once, and come back one after the other.
+    with a central are killed at once, and come back one after the other. All: as when a site loses
+    power; the witness's machine is back first, alone.
     """
 
     KILL_PRIMARY = "kill-primary"
@@ -46,6 +48,7 @@ class MachineKind(StrEnum):
     CUT_WITNESS = "cut-witness"
     RESTART_WITNESS = "restart-witness"
     KILL_TWO = "kill-two"
+    KILL_ALL = "kill-all"
     FILL_PRIMARY = "fill-primary"
     FILL_STANDBY = "fill-standby"
     FILL_WITNESS = "fill-witness"
@@ -67,8 +70,10 @@ class MachineKind(StrEnum):
 DISKS = tuple(kind for kind in MachineKind if kind.way in ("fill", "slow"))
 """What needs disks that this user may mount."""
 
-ORDINARY = tuple(kind for kind in MachineKind if kind not in DISKS)
-"""What is injected unless others are named."""
+ORDINARY = tuple(
+    kind for kind in MachineKind if kind not in DISKS and kind is not MachineKind.KILL_ALL
+)
+"""What is injected unless others are named; alone, a machine takes a minute to say that it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,8 @@ class MachineInjector:
         primary = self.quiet()
         if kind is MachineKind.KILL_TWO:
             return self._kill_two(held_s)
+        if kind is MachineKind.KILL_ALL:
+            return self._kill_all(held_s)
         before = self._epoch()
         machine = self._machine(kind.role, primary)
         others = [name for name, on, _ in self.machines.centrals() if on is not machine]
@@ -120,6 +127,23 @@ class MachineInjector:
         gone = [machine for machine in self.machines if machine.centrals]
         for machine in gone:
             machine.kill()
+        self._back_one_by_one(gone, received, held_s)
+        return Injected(MachineKind.KILL_TWO, before, self._epoch(), reasons=1)
+
+    def _kill_all(self, held_s: float) -> Injected:
+        """The first one back collects, alone, and its launchers stay until another one is there."""
+        before, witness = self._epoch(), self.machines.witness
+        with nothing_on_its_way(self.sender, self.machines.received):
+            for machine in self.machines:
+                machine.kill()
+            witness.start()
+        waits = [str((running.read(home) or {}).get("waits")) for home in witness.commands]
+        assert any("Kafka waits for another machine" in each for each in waits), waits
+        gone = [machine for machine in self.machines if machine.centrals]
+        self._back_one_by_one(gone, self.machines.received(), held_s)
+        return Injected(MachineKind.KILL_ALL, before, self._epoch(), reasons=1)
+
+    def _back_one_by_one(self, gone: Sequence[Machine], received: int, held_s: float) -> None:
         wait_until(
             lambda: self.machines.received() > received + 3,
             "what is sent is collected", DEADLINE_S, EVERY_S,
@@ -132,7 +156,6 @@ class MachineInjector:
             self.watch.wait_for(*gone[-1].centrals, after_s=began_s, deadline_s=DEADLINE_S)
             self._wait_counting(machine.centrals)
         self.quiet()
-        return Injected(MachineKind.KILL_TWO, before, self._epoch(), reasons=1)
 
     def quiet(self) -> str:
         """Return who acts, once one alone does, all others could, and all machines are whole."""
