@@ -91,8 +91,21 @@ def switchover(
     _take_role("switchover", node, home, url, as_json)
 
 
-def failover(node: Node = "", home: Home = None, url: Url = None, as_json: AsJson = False) -> None:
-    """Name a primary where none lives, though the cluster is paused or the central lags."""
+def failover(
+    node: Node = "",
+    home: Home = None,
+    url: Url = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask about one that would not be chosen by itself.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Name a primary where none lives, though the cluster is paused or the central lags.
+
+    What speaks against the central that is named is said: on a terminal before it is taken.
+    """
+    if node and not yes and sys.stdin.isatty():
+        _confirm(node, home, url)
     _take_role("failover", node, home, url, as_json)
 
 
@@ -172,6 +185,9 @@ def age(seconds: float) -> str:
 
 def _take_role(what: str, node: str, home: Path | None, url: str | None, as_json: bool) -> None:
     answer = _change(what, {"to": node}, home, url)
+    # An older registry warns of nothing.
+    if warning := answer.get("warning"):
+        typer.echo(f"warning: {warning}", err=True)
     if as_json:
         _print_json(answer)
         return
@@ -179,6 +195,25 @@ def _take_role(what: str, node: str, home: Path | None, url: str | None, as_json
         f"{answer['to']} is primary after {answer['seconds']:.2f} s, epoch {answer['epoch']}"
         + (f"; before it was {answer['from']}" if answer["from"] else "")
     )
+
+
+def _confirm(node: str, home: Path | None, url: str | None) -> None:
+    """Ask a person whether to take a central that would not be chosen by itself."""
+    try:
+        with _client(home, url) as client:
+            view = client.view()
+    except ClusterError as error:
+        fail(f"{error}; --yes asks nothing")
+    if why := doubt(view, node):
+        typer.confirm(f"{why}. Take it all the same?", abort=True, err=True)
+
+
+def doubt(view: Mapping[str, Any], node: str) -> str:
+    """Return what speaks against a standby; empty for others, which are refused or fine."""
+    for each in view["nodes"]:
+        if each["name"] == node and each["role"] == "standby":
+            return str(each["problem"])
+    return ""
 
 
 def _change(what: str, body: Mapping[str, str] | None, home: Path | None, url: str | None) -> Json:

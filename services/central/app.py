@@ -55,6 +55,7 @@ from services.central.metrics import PREFIX, CentralMetrics, FreshnessCollector
 from services.central.open_files import allow_open_files
 from services.central.pages.api_page import api_page
 from services.central.pages.head import page_head
+from services.central.pages.lost import compared_by
 from services.central.problems import add_problems
 from services.central.project import Projection
 from services.central.proof.api import proof_router
@@ -555,6 +556,7 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
             roles=central.roles,
             drills=central.drills,
             proven=lambda: list(central.proof.ledger.proven()),
+            compared=lambda: compared_by(central.proof.ledger),
             machines=central.machines.known,
             survives=central.keeper.sentences,
             joining_url=lambda: "" if central.joining is None else central.joining.url(),

@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI, Query
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.registry.failover import Refused, failover_claim
+from services.registry.failover import Refused, failover_claim, failover_warning
 from services.registry.guard import ChangesGuarded, Note
 from services.registry.problems import NotNow, TooLate, add_problems
 from shared.roles.cluster import ClusterRoles
@@ -162,7 +162,10 @@ def _changing(cluster: Cluster, clock_s: Callable[[], float]) -> APIRouter:
         claim: Claim = failover_claim(before, to=body.to, by=cluster.name)
         began_s = clock_s()
         await cluster.append(claim)
-        return await _changed(before, began_s)
+        changed = await _changed(before, began_s)
+        # Another claim may have come first.
+        is_taken = cluster.state.holder == claim.incarnation
+        return {**changed, "warning": failover_warning(before, claim) if is_taken else ""}
 
     @router.post("/forget", summary="List a node no more that left for good")
     async def forget(body: Gone) -> Json:

@@ -1,6 +1,7 @@
 """What a person asks for when nobody acts as primary; pure."""
 
 from shared.roles.fold import RolesState, Standing, is_candidate, refusal, standing
+from shared.roles.policy import shortcoming
 from shared.roles.records import Claim
 
 
@@ -53,3 +54,10 @@ def failover_claim(state: RolesState, *, to: str, by: str) -> Claim:
     if why := refusal(state, claim):
         raise Refused(why)
     return claim
+
+
+def failover_warning(state: RolesState, claim: Claim) -> str:
+    """Return in one sentence what spoke against whom `claim` takes; empty when nothing did."""
+    member = state.members[claim.incarnation]
+    why = shortcoming(state, member, called="it")
+    return f"{member.node} was taken although {why}" if why else ""

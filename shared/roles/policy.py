@@ -65,16 +65,24 @@ def candidate_problem(state: RolesState, member: Member) -> str:
     if not is_candidate(state, member.incarnation):
         ticks = unacknowledged(state, member.incarnation)
         return f"{member.node} has not answered the last {ticks} ticks"
+    return shortcoming(state, member, called=member.node)
+
+
+def shortcoming(state: RolesState, member: Member, *, called: str) -> str:
+    """Return what speaks against a living member but not against a person who names it.
+
+    called: how the sentence begins; it is empty when nothing does.
+    """
     if member.copies_only:
-        return f"{member.node} only keeps a copy: its setting candidate is off"
+        return f"{called} only keeps a copy: its setting candidate is off"
     if not member.is_fit:
-        return f"{member.node} cannot do its work, or is not proven equal yet"
+        return f"{called} cannot do its work, or is not proven equal yet"
     assert state.config is not None
     if member.lag_s is None:
-        return f"the lag of {member.node} is not known yet"
+        return f"{called} has not said yet how far it is behind"
     if member.lag_s > state.config.maximum_lag_s:
         return (
-            f"{member.node} is {member.lag_s:.1f} s behind, more than the "
+            f"{called} is {member.lag_s:.1f} s behind, more than the "
             f"{state.config.maximum_lag_s:g} s of maximum_lag_s"
         )
     return ""

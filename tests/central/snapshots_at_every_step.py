@@ -1,10 +1,10 @@
 """Snapshots between the steps of an applier, and what each of them becomes when it is restored."""
 
-import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from services.central.messages import Message
 from services.central.snapshot.making import Order, make
@@ -39,6 +39,18 @@ def a_log() -> list[Message]:
     return log_of([*sent[:20], *sent[12:]])
 
 
+class Taken(NamedTuple):
+    """A snapshot. held: the step that the central was about to make when the first copy began.
+
+    between: the steps that it made from then on until the last copy began. What it makes before
+    or after is in all copies, or in none.
+    """
+
+    folder: Path
+    held: str
+    between: tuple[str, ...]
+
+
 class Steps:
     """Holds an applier before each of its steps until the test lets it go on."""
 
@@ -47,6 +59,11 @@ class Steps:
         self.has_ended = False
         self._go = threading.Semaphore(0)
         self._waits = threading.Semaphore(0)
+
+    @property
+    def made(self) -> int:
+        """How many steps were made; the last one with a name is held until the end."""
+        return len(self.names) - (not self.has_ended)
 
     def before_step(self, step: str) -> None:
         self.names.append(step)
@@ -94,30 +111,41 @@ def snapshots_while_it_reads(
     at_most: int,
     steps_within: Callable[[int, str], int],
     order: Order | None = None,
-) -> tuple[list[Path], Sums, list[str]]:
-    """Take snapshots while a central reads `log`; return them, its sums at the end and its steps.
+) -> tuple[list[Taken], Sums]:
+    """Take snapshots while a central reads `log`; return them and its sums at the end.
 
     steps_within: how many steps the central makes within a snapshot of that number, before the
     named step of the snapshot.
     """
-    steps, taken = Steps(), []
+    steps, taken = Steps(), list[Taken]()
+
+    def take(number: int) -> Taken:
+        copied_at: list[int] = []
+
+        def before_step(step: str) -> None:
+            steps.go(steps_within(number, step))
+            if step == "metadata" or step.startswith("freeze "):
+                copied_at.append(steps.made)
+
+        make(
+            origin_of(data_dir),
+            folder / f"{number:03}",
+            snapshot_id=f"{number:016x}",
+            made_for="central-b",
+            made_at_ms=MADE_AT_MS,
+            before_step=before_step,
+            order=order,
+        )
+        first, last = copied_at[0], copied_at[-1]
+        held = "".join(steps.names[first : first + 1])
+        return Taken(folder / f"{number:03}", held, tuple(steps.names[first:last]))
+
     with fed(data_dir, before_step=steps.before_step) as applier:
         with steps.driven(lambda: read(applier, log, at_once=3)):
-            for number in itertools.count():
-                if steps.has_ended or number == at_most:
-                    break
-                taken.append(folder / f"{number:03}")
-                make(
-                    origin_of(data_dir),
-                    taken[-1],
-                    snapshot_id=f"{number:016x}",
-                    made_for="central-b",
-                    made_at_ms=MADE_AT_MS,
-                    before_step=lambda step, n=number: steps.go(steps_within(n, step)),  # type: ignore[misc]  # bound now
-                    order=order,
-                )
+            while not steps.has_ended and len(taken) < at_most:
+                taken.append(take(len(taken)))
                 steps.go(1)
-        return taken, sums_of(applier._store), steps.names  # type: ignore[arg-type]  # a FlowStore
+        return taken, sums_of(applier._store)  # type: ignore[arg-type]  # a FlowStore
 
 
 def restored_and_fed(snapshot: Path, data_dir: Path, log: Sequence[Message]) -> Sums:

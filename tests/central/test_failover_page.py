@@ -4,8 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 from services.central.join.opening import Opening
-from services.central.pages.decisions import Proof, decisions
+from services.central.pages.decisions import decisions
 from services.central.pages.failover import ENABLE, Known, failover_of
+from services.central.pages.lost import Compared
 from services.central.proof.ledger import Proven
 from shared.drill import Drill, Kind, ended
 from shared.roles.cluster import ClusterRoles
@@ -107,11 +108,20 @@ def test_how_far_the_other_is_proven_equal() -> None:
 
 
 def test_a_difference_is_an_alarm_that_names_its_remedy() -> None:
-    model = failover_of(replace(KNOWN, proven=[Proven("b", 5, 2)], entries=NIGHT), NOW_MS)
+    model = failover_of(replace(KNOWN, proven=[Proven("b", 5, 2)]), NOW_MS)
 
     assert model["nodes"][1]["proof"]["text"] == "2 differences"
     assert any("steadflow standby repair" in each for each in model["alarms"])
-    assert {row["lost"] for row in model["history"] if row["is_takeover"]} == {"centrals differ"}
+
+
+def test_what_a_takeover_lost_is_judged_by_the_centrals_that_the_cluster_has() -> None:
+    def shown(compared: Compared) -> list[str]:
+        model = failover_of(replace(KNOWN, entries=NIGHT, compared=compared), NOW_MS)
+        return [row["lost"] for row in model["history"] if row["is_takeover"]]
+
+    assert shown(Compared({"b": NOW_MS})) == ["0", "0"]
+    assert shown(Compared({"b": NOW_MS, "left": 0})) == ["0", "0"]
+    assert shown(Compared({"left": NOW_MS})) == ["not proven yet"] * 2
 
 
 def test_enable_first_then_invite() -> None:
@@ -140,7 +150,7 @@ def test_while_a_drill_runs_there_is_no_other() -> None:
 
 
 def test_what_happened_last_night_is_read_from_the_newest_on() -> None:
-    rows = decisions(NIGHT, Proof(until_ms=100))
+    rows = decisions(NIGHT, Compared({"a": 2 * MINUTE_MS}), NOW_MS)
 
     assert [(row["what"], row["why"]) for row in rows] == [
         ("Failover was resumed", "through registry-1"),
@@ -153,10 +163,4 @@ def test_what_happened_last_night_is_read_from_the_newest_on() -> None:
     ]
     took = rows[2]
     assert (took["took"], took["lost"]) == ("0.21 s", "0")
-    assert "proven" in took["lost_title"]
-
-
-def test_a_takeover_that_no_digest_covers_yet_says_so() -> None:
-    (first, *_) = decisions([acts(5, "b", "silent", 2.5)], Proof(until_ms=4))
-
-    assert "not compared yet" in first["lost_title"]
+    assert (took["lost_level"], "proven equal" in took["lost_title"]) == ("", True)

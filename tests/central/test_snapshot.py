@@ -11,24 +11,28 @@ from services.central.store.errors import StoreError
 from tests.central.snapshots import MADE_AT_MS, fed, origin_of
 from tests.central.snapshots_at_every_step import (
     Sums,
+    Taken,
     a_log,
     restored_and_fed,
     snapshots_while_it_reads,
 )
 
-COPIES = (
-    "metadata",
+STEPS_OF_A_SNAPSHOT = (
     "freeze rollups",
     "freeze flows",
     "freeze losses",
     "freeze quarantine",
     "take",
+    "hash",
 )
 
 
+KINDS = {"enter", "flows", "losses", "close minute", "close hour", "hint"}
+
+
 @pytest.fixture(scope="module")
-def fifty(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], Sums, list[str]]:
-    """Fifty snapshots, what the store they are of holds in the end, and its steps meanwhile."""
+def fifty(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Taken], Sums]:
+    """Fifty snapshots, and what the store they are of holds in the end."""
     folder = tmp_path_factory.mktemp("primary")
     # In turn all of a snapshot between two steps, and up to two steps between its own.
     return snapshots_while_it_reads(
@@ -36,19 +40,20 @@ def fifty(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], Sums, l
         folder / "snapshots",
         a_log(),
         at_most=50,
-        steps_within=lambda n, step: n // 6 % 3 if step == COPIES[n % 6] else 0,
+        steps_within=lambda n, step: n // 6 % 3 if step == STEPS_OF_A_SNAPSHOT[n % 6] else 0,
     )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(50))
 def test_fifty_snapshots_at_every_step_each_end_equal(
-    number: int, fifty: tuple[list[Path], Sums, list[str]], tmp_path: Path
+    number: int, fifty: tuple[list[Taken], Sums], tmp_path: Path
 ) -> None:
-    taken, expected, steps = fifty
+    taken, expected = fifty
     assert len(taken) == 50
-    assert {"enter", "flows", "losses", "close minute", "close hour", "hint"} <= set(steps)
-    assert restored_and_fed(taken[number], tmp_path / "b", a_log()) == expected
+    assert {each.held for each in taken} >= KINDS
+    assert {step for each in taken for step in each.between} >= KINDS
+    assert restored_and_fed(taken[number].folder, tmp_path / "b", a_log()) == expected
 
 
 @pytest.mark.parametrize("repairs", [1, 99])
@@ -101,7 +106,7 @@ def test_a_repair_that_begins_within_a_snapshot_is_in_it(repairs: int, tmp_path:
 def test_in_another_order_a_snapshot_loses_rows(order: Order, last: str, tmp_path: Path) -> None:
     log = a_log()
     # The central goes on for some messages before the last copy is made.
-    taken, expected, _ = snapshots_while_it_reads(
+    taken, expected = snapshots_while_it_reads(
         tmp_path / "a",
         tmp_path / "snapshots",
         log,
@@ -110,7 +115,7 @@ def test_in_another_order_a_snapshot_loses_rows(order: Order, last: str, tmp_pat
         order=order,
     )
     ends = [
-        restored_and_fed(snapshot, tmp_path / f"b{number}", log)
-        for number, snapshot in enumerate(taken)
+        restored_and_fed(each.folder, tmp_path / f"b{number}", log)
+        for number, each in enumerate(taken)
     ]
     assert any(end != expected for end in ends)

@@ -1,4 +1,6 @@
+import io
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -6,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from cli.__main__ import app
-from cli.cluster import age, broker_notes, last_takeover, notes, told
+from cli.cluster import age, broker_notes, doubt, failover, last_takeover, notes, told
 from cli.cluster_client import ClusterClient, ClusterError
 from cli.ports import free_port
 from shared.roles.history import Tail, chained, read_entry
@@ -155,6 +158,84 @@ def test_a_registry_is_asked_with_the_token(member: FakeNode, home: Path) -> Non
     token = (home / "token").read_text().strip()
     assert member.asked == [("POST /switchover", f"Bearer {token}", {"to": "central-b"})]
     assert token not in done.output
+
+
+UNPROVEN = "central-c cannot do its work, or is not proven equal yet"
+TAKEN = {
+    "from": "central-a", "to": "central-c", "epoch": 41, "seconds": 0.123,
+    "warning": "central-c was taken although it cannot do its work, or is not proven equal yet",
+}  # fmt: skip
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_without_a_terminal_a_doubtful_one_is_taken_with_a_warning(
+    member: FakeNode, home: Path
+) -> None:
+    member.answers["POST /failover"] = (200, TAKEN)
+
+    done = steadflow(member, home, "failover", "central-c")
+    facts = steadflow(member, home, "failover", "central-c", "--json")
+
+    said = f"warning: {TAKEN['warning']}\n"
+    assert (done.exit_code, done.stderr, facts.stderr) == (0, said, said)
+    assert done.stdout == "central-c is primary after 0.12 s, epoch 41; before it was central-a\n"
+    assert json.loads(facts.stdout) == TAKEN
+    assert [asked for asked, *_ in member.asked] == ["POST /failover"] * 2
+
+
+def test_a_registry_that_warns_of_nothing_is_no_warning(member: FakeNode, home: Path) -> None:
+    of_before = {name: value for name, value in TAKEN.items() if name != "warning"}
+    for answer in (of_before, {**TAKEN, "warning": ""}):
+        member.answers["POST /failover"] = (200, answer)
+        assert steadflow(member, home, "failover", "central-c").stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "named", "yes", "is_asked", "is_taken"),
+    [
+        ("y\n", "central-c", False, True, True),
+        ("n\n", "central-c", False, True, False),
+        ("", "central-c", True, False, True),
+        ("", "central-b", False, False, True),
+        ("", "", False, False, True),
+    ],
+)
+def test_on_a_terminal_a_doubtful_one_is_asked_about(
+    typed: str,
+    named: str,
+    yes: bool,
+    is_asked: bool,
+    is_taken: bool,
+    member: FakeNode,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    good = node("central-b", "standby")
+    doubtful = node("central-c", "standby", UNPROVEN)
+    member.answers["GET /api/v1/cluster"] = (200, view(nodes=[good, doubtful]))
+    member.answers["POST /failover"] = (200, {**TAKEN, "warning": ""})
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+
+    if is_taken:
+        failover(named, home=home, url=member.url, yes=yes)
+    else:
+        with pytest.raises(typer.Abort):
+            failover(named, home=home, url=member.url, yes=yes)
+
+    assert (f"{UNPROVEN}. Take it all the same?" in capsys.readouterr().err) is is_asked
+    assert ("POST /failover" in [asked for asked, *_ in member.asked]) is is_taken
+
+
+def test_whom_the_registry_refuses_anyway_nobody_is_asked_about() -> None:
+    nodes = [node("a", "dead", "a is dead"), node("b", "primary"), node("c", "standby", "lags")]
+
+    found = [doubt(view(nodes=nodes), name) for name in ("a", "b", "c", "nowhere")]
+    assert found == ["", "", "lags", ""]
 
 
 def test_a_central_passes_on_what_only_a_registry_may_do(member: FakeNode, home: Path) -> None:

@@ -619,6 +619,8 @@ def test_the_failover_page_says_what_the_cluster_says(site: Site) -> None:
         expect(shown.first).to_contain_text(acts[-1]["primary"])
         took_s = acts[-1]["took_s"]
         expect(shown.first).to_contain_text("\N{EN DASH}" if took_s is None else f"{took_s:.2f} s")
+        lost = shown.first.locator("[data-label='Records lost']")
+        expect(lost).to_have_text(re.compile("^(0|not proven yet)$"))
         page.get_by_label("every decision").check()
         expect(page.get_by_role("table", name="History")).to_contain_text("Policy: dead after")
 

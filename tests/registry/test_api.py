@@ -130,8 +130,37 @@ async def test_a_failover_names_a_primary_where_none_lives() -> None:
     answer = await ask(MemoryCluster(log), "POST", "/failover", {"to": "b"})
 
     assert answer.status_code == 200
-    assert answer.json() == {"from": "a", "to": "b", "epoch": log.state.epoch, "seconds": 0.25}
+    assert answer.json() == {
+        "from": "a", "to": "b", "epoch": log.state.epoch, "seconds": 0.25,
+        "warning": "b was taken although it has not said yet how far it is behind",
+    }  # fmt: skip
     assert log.state.reason == "failover by hand"
+
+
+async def test_a_failover_to_a_good_one_warns_of_nothing() -> None:
+    log = started("a", "b")
+    log.append(DeathNotice("a/1", "somebody"))
+
+    answer = await ask(MemoryCluster(log), "POST", "/failover", {"to": "b"})
+
+    assert (answer.json()["to"], answer.json()["warning"]) == ("b", "")
+
+
+async def test_of_one_that_was_not_taken_after_all_nothing_is_said() -> None:
+    log = started("a", "b", "c")
+    log.append(DeathNotice("a/1", "somebody"))
+    log.beat("b", is_fit=False)
+    cluster = MemoryCluster(log)
+
+    async def another_is_first(record: Record) -> None:
+        log.claim("c", is_forced=True)
+        log.append(record)
+
+    cluster.append = another_is_first  # type: ignore[method-assign]  # between look and claim
+
+    answer = await ask(cluster, "POST", "/failover", {"to": "b"})
+
+    assert (answer.json()["to"], answer.json()["warning"]) == ("c", "")
 
 
 @pytest.mark.parametrize(

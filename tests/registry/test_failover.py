@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.registry.failover import Refused, failover_claim
+from services.registry.failover import Refused, failover_claim, failover_warning
 from shared.roles.fold import START, Standing, standing
 from shared.roles.policy import propose
 from shared.roles.records import Config, DeathNotice, Handover
@@ -125,3 +125,37 @@ def test_one_that_only_keeps_a_copy_is_taken_when_it_is_named() -> None:
     with pytest.raises(Refused):
         failover_claim(log.state, to="", by="r1")
     assert failover_claim(log.state, to="c", by="r1").incarnation == "c/1"
+
+
+@pytest.mark.parametrize(
+    ("said", "warning"),
+    [
+        ({}, ""),
+        ({"lag_s": 4.9}, ""),
+        (
+            {"lag_s": 12.04},
+            "b was taken although it is 12.0 s behind, more than the 5 s of maximum_lag_s",
+        ),
+        ({"lag_s": None}, "b was taken although it has not said yet how far it is behind"),
+        (
+            {"is_fit": False},
+            "b was taken although it cannot do its work, or is not proven equal yet",
+        ),
+        (
+            {"is_fit": False, "copies_only": True},
+            "b was taken although it only keeps a copy: its setting candidate is off",
+        ),
+    ],
+)
+def test_what_spoke_against_the_one_that_is_taken_is_said(said: Any, warning: str) -> None:
+    log = started("a", "b", maximum_lag_s=5.0)
+    log.append(DeathNotice("a/1", "somebody"))
+    log.beat("b", **said)
+
+    assert failover_warning(log.state, failover_claim(log.state, to="b", by="r1")) == warning
+
+
+def test_who_takes_its_unanswered_handover_back_is_no_doubt() -> None:
+    log = expired()
+
+    assert failover_warning(log.state, failover_claim(log.state, to="a", by="r1")) == ""

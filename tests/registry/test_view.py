@@ -165,7 +165,7 @@ def test_why_there_is_no_standby_is_said() -> None:
     lagging.beat("b", lag_s=None)
 
     assert standby_problem(alone.state) == "there is no other node"
-    assert standby_problem(lagging.state) == "the lag of b is not known yet"
+    assert standby_problem(lagging.state) == "b has not said yet how far it is behind"
 
 
 def test_of_many_nodes_that_are_gone_the_last_ones_are_named() -> None:

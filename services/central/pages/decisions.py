@@ -1,14 +1,13 @@
 """The history of roles as it is read by whoever is asked what happened last night; pure."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from services.central.pages.lost import DASH, Compared, lost
 from shared.roles.history import Entry
 
 Model = dict[str, Any]  # Any: nested JSON as `static/sf_failover.js` reads it.
 SHOWN_MAX = 200
-_DASH = "\N{EN DASH}"
 _REASONS = {
     "start": "First start",
     "switchover": "Planned switchover",
@@ -20,22 +19,14 @@ _REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """until_ms: every other central is proven equal until then, UTC; None without another one."""
-
-    until_ms: int | None = None
-    differences: int = 0
-
-
-def decisions(entries: Iterable[Entry], proof: Proof) -> Sequence[Model]:
+def decisions(entries: Iterable[Entry], compared: Compared, now_ms: int) -> Sequence[Model]:
     """Return the newest first. entries: of `ha.history`, the oldest first."""
     rows: list[Model] = []
     primary, is_paused = "", None
     for entry in entries:
         match entry["is"]:
             case "acts":
-                rows.append(_takeover(entry, primary, proof))
+                rows.append(_takeover(entry, primary, compared, now_ms))
                 primary = str(entry["primary"])
             case "config":
                 row = _row(entry, _policy(entry, is_paused), f"through {entry['by']}")
@@ -51,7 +42,7 @@ def node_of(incarnation: str) -> str:
     return incarnation.rpartition("/")[0] or incarnation
 
 
-def _takeover(entry: Entry, before: str, proof: Proof) -> Model:
+def _takeover(entry: Entry, before: str, compared: Compared, now_ms: int) -> Model:
     who, reason, took_s = str(entry["primary"]), str(entry["reason"]), entry["took_s"]
     if not before or took_s is None:
         what = f"{who} became primary"
@@ -60,23 +51,15 @@ def _takeover(entry: Entry, before: str, proof: Proof) -> Model:
     else:
         what = f"{who} took over from {before}"
     row = _row(entry, what, _REASONS.get(reason, reason).format(before or "the one before"))
-    lost, title, level = _lost(int(entry["at_ms"]), proof)
+    found = lost(int(entry["at_ms"]), took_s, compared, now_ms)
     return {
         **row,
         "is_takeover": True,
-        "took": _DASH if took_s is None else f"{took_s:.2f} s",
-        "lost": lost,
-        "lost_title": title,
-        "lost_level": level,
+        "took": DASH if took_s is None else f"{took_s:.2f} s",
+        "lost": found.text,
+        "lost_title": found.title,
+        "lost_level": found.level,
     }
-
-
-def _lost(at_ms: int, proof: Proof) -> tuple[str, str, str]:
-    if proof.differences:
-        return "centrals differ", f"{proof.differences} differences: see the nodes above", "bad"
-    if proof.until_ms is not None and proof.until_ms > at_ms:
-        return "0", "All centrals are proven to hold the same, beyond that minute", ""
-    return "0", "No record can be lost; the digests of that minute are not compared yet", ""
 
 
 def _other(entry: Entry) -> Model:

@@ -14,6 +14,7 @@ from services.central.join.opening import Opening
 from services.central.live.windows import LiveSnapshot
 from services.central.metadata.seen import SeenRow, exporters_seen
 from services.central.pages.failover import Known, failover_of
+from services.central.pages.lost import Compared
 from services.central.pages.rates_now import Rates, rates_of
 from services.central.pages.status import Collector, Heard
 from services.central.pages.strip import Model, marks_of, strip_of
@@ -87,6 +88,7 @@ class Desk:
         drills: DrillsLog,
         heard_collectors: Callable[[], list[HeardCollector]],
         proven: Callable[[], Sequence[Proven]] | None = None,
+        compared: Callable[[], Compared] = Compared,
         joining_url: Callable[[], str] = lambda: "",
         opening: Callable[[], Opening] = Opening,
         machines: Callable[[], Sequence[HeardMachine]] = tuple,
@@ -97,8 +99,8 @@ class Desk:
 
         raw_at_once: questions to raw rows at a time. heard_collectors: those that said something
         on topic `collectors`. live: the live rates, None without them. proven: how far the others
-        are equal, None where nobody compares. joining_url, opening, machines, survives: as of
-        `Known`.
+        are equal, None where nobody compares. compared, joining_url, opening, machines, survives:
+        as of `Known`.
         """
         self.name = name
         self.export_address = export_address
@@ -111,6 +113,7 @@ class Desk:
         self._roles = roles
         self._live = live
         self._drills, self._proven, self._joining_url = drills, proven, joining_url
+        self._compared = compared
         self._opening = opening
         self._machines = machines
         self._survives = survives
@@ -165,6 +168,7 @@ class Desk:
                 state=self._roles.role.state,
                 written=self._roles.committed.written,
                 proven=None if self._proven is None else self._proven(),
+                compared=self._compared(),
                 entries=self._drills.entries,
                 drills=self._drills.known(),
                 joining_url=self._joining_url(),

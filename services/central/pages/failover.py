@@ -1,13 +1,14 @@
 """The model of the Failover page: who is primary, how the nodes stand, drills, history; pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from services.central.join.machines import Heard
 from services.central.join.opening import CLOSED, Opening
 from services.central.pages import units
-from services.central.pages.decisions import Proof, decisions
+from services.central.pages.decisions import decisions
+from services.central.pages.lost import DASH, Compared
 from services.central.pages.machines import machines_of
 from services.central.pages.strip import node_standing
 from services.central.proof.ledger import Proven
@@ -22,7 +23,6 @@ from shared.roles.view import cluster_alarms, cluster_view
 Model = dict[str, Any]  # Any: nested JSON as `static/sf_failover.js` reads it.
 
 ENABLE = "steadflow standby enable --host NAME"
-DASH = "\N{EN DASH}"
 _LATE_TICK_S = 5.0
 _LEVELS = {
     Verdict.PASSED: "good",
@@ -37,16 +37,17 @@ class Known:
     """What one central knows.
 
     here: its name. written: what `ha.roles` says. proven: of each other central; None where nobody
-    compares. entries: of `ha.history`, the oldest first. drills: the newest first. joining_url:
-    where a machine joins; empty while others cannot reach this one. opening: how far it is with
-    that. machines: what those that join or stand by said to this central. survives: what losing a
-    machine does, in sentences.
+    compares; compared: of which minutes that was. entries: of `ha.history`, the oldest first.
+    drills: the newest first. joining_url: where a machine joins; empty while others cannot reach
+    this one. opening: how far it is with that. machines: what those that join or stand by said to
+    this central. survives: what losing a machine does, in sentences.
     """
 
     here: str
     state: RolesState
     written: ClusterRoles | None = None
     proven: Sequence[Proven] | None = None
+    compared: Compared = field(default_factory=Compared)
     entries: Sequence[Entry] = ()
     drills: Sequence[Drill] = ()
     joining_url: str = ""
@@ -82,7 +83,7 @@ def failover_of(known: Known, now_ms: int) -> Model:
         "release": RELEASE,
         "machines": machines_of(known.machines, now_ms),
         "drills": [_drill(each, now_ms) for each in known.drills],
-        "history": decisions(known.entries, proof_of(known.proven)),
+        "history": decisions(known.entries, known.compared.among(known.here, nodes), now_ms),
     }
 
 
@@ -97,13 +98,6 @@ def _enable(known: Known) -> Model | None:
         "is_under_way": opening.is_under_way,
         "problem": opening.problem,
     }
-
-
-def proof_of(proven: Sequence[Proven] | None) -> Proof:
-    """Return how far all others are proven equal."""
-    if not proven:
-        return Proof()
-    return Proof(min(each.until_ms for each in proven), sum(each.differences for each in proven))
 
 
 def _standing(view: Model) -> str:

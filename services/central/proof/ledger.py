@@ -138,6 +138,10 @@ class Ledger:
             answers.append(Proven(name, until_ms, len(against)))
         return answers
 
+    def compared_ms(self) -> dict[str, int]:
+        """Return until when each minute is compared with every other central, equal or not; UTC."""
+        return {name: self._both_until(each) for name, each in self._others.items()}
+
     def newest_ms(self) -> int:
         """Return the end of the newest minute that this central has closed; 0 for none."""
         return max((passed.minutes_until_ms for passed in self._own.passed.values()), default=0)
