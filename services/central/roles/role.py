@@ -66,6 +66,12 @@ class Role:
         return self.state.holder == self.acting.incarnation
 
     @property
+    def primary(self) -> str:
+        """The node of the holder of the role; empty without one."""
+        holder = self.state.members.get(self.state.holder)
+        return "" if holder is None else holder.node
+
+    @property
     def primary_url(self) -> str:
         """Where the holder of the role answers; empty without one."""
         holder = self.state.members.get(self.state.holder)
