@@ -355,6 +355,8 @@ def topics_and_messages() -> str:
             " scrub finds it changed, and again after a repair; without a value the central holds"
             " nothing of it any more. Under `central/stream` stands how far a stream is closed"
             " (`minutes_until_ms`, `hours_until_ms`, `ended`), behind the periods that it covers."
+            " Under `central` alone stands `left`: it was removed or replaced, and what stands"
+            " before counts no more."
             " [How they are compared](high-availability.md#is-the-standby-equal).",
             table(("field", "what"), [(f"`{name}`", what) for name, what in DIGEST_FIELDS.items()]),
             "## Losses",

@@ -1,9 +1,10 @@
 """The records on topic `digests`: what a central holds of each closed minute and hour; pure.
 
-Two kinds share the topic. A `PeriodDigest` (key `central/stream/level/start`) is written once a
+Three kinds share the topic. A `PeriodDigest` (key `central/stream/level/start`) is written once a
 period is closed, and again when a scrub finds it changed or a repair has closed it anew. A `Passed`
 (key `central/stream`) follows the periods it speaks of, so whoever has read it has read them too:
-a period that is missing then was never closed there.
+a period that is missing then was never closed there. A `Left` (key `central`) takes back all that
+stands before it of that central.
 """
 
 import json
@@ -127,7 +128,13 @@ class Gone(NamedTuple):
     period: Period
 
 
-DigestRecord = PeriodDigest | Passed | Gone
+class Left(NamedTuple):
+    """`central` was forgotten: what it said before counts no more, what it says later does."""
+
+    central: str
+
+
+DigestRecord = PeriodDigest | Passed | Gone | Left
 
 
 def period_key(central: str, period: Period) -> bytes:
@@ -135,8 +142,10 @@ def period_key(central: str, period: Period) -> bytes:
     return f"{central}/{period.stream:016x}/{period.level}/{period.starts_ms}".encode()
 
 
-def encode_digest(record: PeriodDigest | Passed) -> tuple[bytes, bytes]:
+def encode_digest(record: PeriodDigest | Passed | Left) -> tuple[bytes, bytes]:
     """Return key and value."""
+    if isinstance(record, Left):
+        return record.central.encode(), _json({"left": True})
     if isinstance(record, Passed):
         content: dict[str, Any] = {  # Any: JSON, as below.
             "minutes_until_ms": record.minutes_until_ms,
@@ -170,6 +179,10 @@ def decode_digest(key: bytes | None, value: bytes) -> DigestRecord:
         raise DigestRecordError(f"{len(value)} bytes")
     try:
         central, stream, period = _read_key(key)
+        if stream is None:
+            if json.loads(value)["left"] is not True:
+                raise DigestRecordError("the key names no stream")
+            return Left(central)
         if not value and period is not None:
             return Gone(central, period)
         content = json.loads(value)
@@ -188,12 +201,14 @@ def decode_digest(key: bytes | None, value: bytes) -> DigestRecord:
         raise DigestRecordError(f"no record of digests: {error!r}"[:200]) from error
 
 
-def _read_key(key: bytes | None) -> tuple[str, int, Period | None]:
+def _read_key(key: bytes | None) -> tuple[str, int | None, Period | None]:
     if key is None:
         raise DigestRecordError("no key")
     central, *rest = key.decode().split("/")
     if not central or len(central) > NAME_CHARACTERS or not central.isprintable():
         raise DigestRecordError("no name of a central")
+    if not rest:
+        return central, None, None
     if len(rest) not in (1, 3) or len(rest[0]) != 16:
         raise DigestRecordError("the key names no stream")
     stream = int(rest[0], 16)

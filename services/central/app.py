@@ -269,6 +269,7 @@ def open_central(
         metrics=metrics,
         health=health,
         retention=known_retention,
+        primary=lambda: roles.role.primary,
         before_step=before_step,
     )
 
@@ -279,7 +280,7 @@ def open_central(
         # Waiting for Kafka is no reason: everybody waits then.
         is_working = projection.step_s < INSERT_S
         is_well = not {"store", "metadata", "schema", "retention"} & health.reasons.keys()
-        is_trusted = probation.is_over(lambda: proof.ledger.proven())
+        is_trusted = probation.is_over(proof.copy)
         return Progress(
             position=sum(applier.positions.values()),
             lag_records=None if lag is None else lag[0],
@@ -352,9 +353,10 @@ def open_central(
     metrics.registry.register(BrokerDisks(PREFIX, lambda: keeper.disks))
     machines = Machines(now_ms)
 
-    def forget(node: str) -> None:
+    async def forget(node: str) -> None:
         machines.forget(node)
         snapshots.release_all_of(node)
+        await proof.drop(node)
 
     leaving = Leaving(
         invites=tables.invites,

@@ -156,9 +156,9 @@ class Registry:
         while True:
             self._health.turned("follow")
             try:
-                read = await self._log.start()
+                records = await self._log.start()
                 pauses = waits()
-                await self._began(len(read))
+                await self._began(records)
                 await self._fetch_on()
             except KafkaAway as error:
                 self._away(error)

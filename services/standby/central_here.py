@@ -1,7 +1,7 @@
 """What the agent asks of the central on its own machine, over HTTP and by the marks it leaves."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,18 @@ class IsTooOld(Exception):
 
 class Differs(Exception):
     """Minutes of the copy are not what the primary holds; the text is one sentence."""
+
+
+def proven_until_ms(proof: Mapping[str, Any]) -> int:
+    """Return until when the central that answered `/api/v1/proof` is a copy; 0 for never.
+
+    What is wrong on others only holds nothing up. Raises Differs.
+    """
+    copy = proof["copy"]
+    if count := copy["differences"]:
+        raise Differs(f"{count} minutes differ: `steadflow standby repair` mends them")
+    last = copy["last_proven_minute"]
+    return 0 if last is None else _ms(last) + MINUTE_MS
 
 
 class CentralHere:
@@ -78,28 +90,20 @@ class CentralHere:
         await self._until(has_caught_up)
 
     async def proven(self, snapshot_ms: int) -> int:
-        """Return until when (ms, UTC) all is equal, once that covers the copy of `snapshot_ms`.
+        """Return until when (ms, UTC) it is a copy, once that covers the one of `snapshot_ms`.
 
         Raises Differs, IsTooOld.
         """
-        found: list[int] = []
+        found = 0
 
         async def is_proven(client: httpx.AsyncClient) -> bool:
+            nonlocal found
             proof = await _get(client, "/api/v1/proof")
-            if proof is None:
-                return False
-            if proof["differences_total"]:
-                count = proof["differences_total"]
-                raise Differs(f"{count} minutes differ: `steadflow standby repair` mends them")
-            found[:] = [
-                _ms(each["last_proven_minute"])
-                for each in proof["proven"]
-                if each["last_proven_minute"]
-            ]
-            return max(found, default=0) + MINUTE_MS >= snapshot_ms
+            found = 0 if proof is None else proven_until_ms(proof)
+            return found >= snapshot_ms
 
         await self._until(is_proven)
-        return max(found) + MINUTE_MS
+        return found
 
     async def _until(
         self, holds: Callable[[httpx.AsyncClient], Awaitable[Any]], *, unless_old: bool = True

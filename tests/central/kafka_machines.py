@@ -112,6 +112,16 @@ def dead(facts: Facts, number: int) -> Facts:
     )
 
 
+def alive(facts: Facts, number: int) -> Facts:
+    """One that was dead answers again; it is behind with all it holds."""
+    return facts._replace(
+        members=tuple(
+            each._replace(is_alive=True) if each.number == number else each
+            for each in facts.members
+        )
+    )
+
+
 class MemoryMachines(Membership):
     """What a `Keeper` connects to. facts_now: the cluster as it is; done: the steps it did.
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from services.central.brokers.disks import Copied, copied, low_bytes, short_disks
+from services.central.brokers.disks import Copied, copied, last_told, low_bytes, short_disks
 from services.central.brokers.growth import KeepBytes, Wish, owed
 from services.central.brokers.keeper import BrokerLimits
 from shared.membership import Disk
-from tests.central.kafka_machines import MemoryMachines, cluster, dead
+from tests.central.kafka_machines import MemoryMachines, alive, cluster, dead, without
 from tests.central.test_keeper import Settings, grown, keeper, rest
 
 GB = 10**9
@@ -33,6 +33,17 @@ def test_only_a_disk_that_is_nearly_full_is_named_with_its_machine() -> None:
     assert "on m2 has 4.0 GB left of 100.0 GB, the log takes 30.0 GB" in line
     # Kafka before 3.3 does not tell.
     assert short_disks({"m1": Disk(-1, -1, {})}) == {}
+
+
+def test_what_a_broker_told_last_is_kept_until_it_tells_again_or_is_a_member_no_more() -> None:
+    full, empty = disk(free_gb=1), disk(free_gb=60)
+    assert last_told({1: empty, 3: full}, {1: empty}, {1, 3}) == {1: empty, 3: full}
+    assert last_told({1: empty, 3: full}, {1: empty, 3: empty}, {1, 3}) == {1: empty, 3: empty}
+    assert last_told({1: empty, 3: full}, {1: empty}, {1}) == {1: empty}
+
+    line = short_disks({"m1": empty, "m3": full}, silent={"m1", "m3"})["m3"]
+    assert "on m3 had 1.0 GB left of 100.0 GB" in line
+    assert "last told" in line
 
 
 def test_copies_that_are_behind_are_told_in_bytes() -> None:
@@ -63,7 +74,33 @@ async def test_a_short_disk_is_noted_and_taken_back(*, is_reached: bool) -> None
     assert here.sentences()[-1] == here.shown()["survives"][-1] == noted[-1]
     assert set(here.disks) == {"m1", "m3"}
 
+    async def look() -> str | None:
+        for _ in range(4):
+            await here.turn()
+        return noted[-1]
+
+    # Slow, and then ended by its full disk.
+    del machines.disks[3]
+    assert "on m3 had 1.0 GB left" in (await look() or "")
+    machines.facts_now = dead(machines.facts_now, 3)
+    assert "on m3 had 1.0 GB left" in (await look() or "")
+    assert here.sentences()[-1] == here.shown()["survives"][-1] == noted[-1]
+    assert set(here.disks) == {"m1"}
+
+    machines.facts_now = alive(machines.facts_now, 3)
     machines.disks[3] = disk(free_gb=60)
+    assert await look() is None
+
+
+async def test_of_a_machine_that_left_no_disk_is_short() -> None:
+    settings, noted = Settings(), list[str | None]()
+    machines = await grown(settings)
+    machines.disks = {1: disk(free_gb=50), 3: disk(free_gb=1)}
+    here = keeper(machines, settings, noted=noted.append)
+    await here.turn()
+    assert noted[-1] is not None
+
+    machines.facts_now = without(machines.facts_now, 3)
     for _ in range(4):
         await here.turn()
     assert noted[-1] is None

@@ -88,6 +88,11 @@ class Central:
             self.left.append((machine, replaced_by))
         return machine in self.brokers
 
+    async def forget(self, node: str) -> None:
+        if self.is_away:
+            raise KafkaAway("no broker answers")
+        self.forgotten.append(node)
+
     @property
     def leaving(self) -> Leaving:
         return Leaving(
@@ -95,7 +100,7 @@ class Central:
             change=self.change,
             is_listed=lambda node: node in self.listed,
             ask_registry=self.registry,
-            forget=self.forgotten.append,
+            forget=self.forget,
             brokers=self,
         )
 
@@ -355,6 +360,19 @@ async def test_where_kafka_is_away_nobody_is_taken_for_dead() -> None:
     # Worth another try: the token is kept.
     assert refused.value.status_code == 503
     assert (central.left, central.listed) == ([], {"central-c"})
+
+
+async def test_what_one_that_left_told_is_dropped_before_the_last_that_tells_of_it() -> None:
+    central = Central(brokers={"central-c": False}, is_away=True)
+
+    with pytest.raises(HTTPException) as refused:
+        await central.leaving.take_leave(ASKED, "central-c")
+    assert (refused.value.status_code, "try again" in refused.value.detail) == (503, True)
+    assert (central.left, central.removed) == ([], [])
+
+    central.is_away = False
+    await central.leaving.take_leave(ASKED, "central-c")
+    assert (central.forgotten, len(central.removed)) == (["central-c"], 1)
 
 
 def shown(report: Json, *, late_ms: int = 0) -> Json:

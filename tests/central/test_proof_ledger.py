@@ -7,7 +7,7 @@ import pytest
 from services.central.proof.alarms import said
 from services.central.proof.choosing import RepairRefused, choose
 from services.central.proof.compare import Difference, Part
-from services.central.proof.ledger import SILENT_MS, Ledger, Proven
+from services.central.proof.ledger import SILENT_MS, Copy, Ledger, Proven
 from shared.digest_records import (
     HOUR,
     MINUTE,
@@ -15,6 +15,7 @@ from shared.digest_records import (
     ExporterDigest,
     Found,
     Gone,
+    Left,
     Passed,
     Period,
     PeriodDigest,
@@ -282,3 +283,81 @@ def test_what_is_wrong_elsewhere_is_refused_here() -> None:
     ledger = ledger_of(*both(1, until=2), held(THERE, minute(1), found=found))
     with pytest.raises(RepairRefused, match="wrong on central-a"):
         choose(ledger, None)
+
+
+PRIMARY, THIRD = "central-a", "central-c"
+PROVEN_MS = AT_MS + 3 * MINUTE_MS
+FOUND = Found(rollups=RollupSums(1, 1))
+
+
+def of_third(**changes: object) -> list[PeriodDigest | Passed]:
+    return [held(THIRD, minute(number), **changes) for number in (0, 1, 2)] + [passed(THIRD, 3)]
+
+
+OTHER = {"raw": RawSums(20, 3001, 40, 78)}
+
+
+@pytest.mark.parametrize(
+    "wrong", [OTHER, {"found": FOUND}, OTHER | {"found": FOUND}], ids=["differs", "changed", "both"]
+)
+def test_a_third_central_that_is_wrong_holds_no_copy_up_and_stays_an_alarm(
+    wrong: dict[str, object],
+) -> None:
+    ledger = ledger_of(*both(0, 1, 2, until=3), *of_third(**wrong))
+    assert ledger.copy_of(PRIMARY) == Copy(PROVEN_MS, 0)
+    assert len(ledger.differences()) == 3
+    # As long as the primary is not known, no other central may differ for an unknown reason.
+    assert ledger.copy_of("") == ledger.copy_of(HERE) == Copy(*(
+        (PROVEN_MS, 0) if "found" in wrong else (AT_MS, 3)
+    ))  # fmt: skip
+
+
+def test_a_copy_that_is_wrong_itself_is_not_proven() -> None:
+    equal = both(0, 1, until=3)
+    unlike = ledger_of(*equal, held(HERE, minute(2)), OTHER_BYTES, *of_third())
+    assert unlike.copy_of(PRIMARY) == Copy(AT_MS + 2 * MINUTE_MS, 1)
+    # Equal to a third central is not enough, nor is what the third alone shows to be wrong here.
+    as_third = ledger_of(*both(0, 1, 2, until=3), *of_third(**OTHER, checked=True))
+    assert as_third.copy_of(PRIMARY) == Copy(AT_MS, 3)
+    changed = ledger_of(*both(0, 1, 2, until=3), held(HERE, minute(1), found=FOUND))
+    assert changed.copy_of(PRIMARY) == Copy(AT_MS + MINUTE_MS, 1)
+    # Nothing is known of a primary that told nothing.
+    assert ledger_of(*both(0, 1, 2, until=3)).copy_of("central-x") == Copy(0, 0)
+
+
+def test_a_primary_that_is_known_to_be_wrong_holds_no_copy_up() -> None:
+    ledger = ledger_of(*both(0, 1, until=3), held(HERE, minute(2), checked=True), OTHER_BYTES)
+    assert ledger.copy_of(PRIMARY) == Copy(PROVEN_MS, 0)
+    assert ledger.proven() == [Proven(PRIMARY, AT_MS + 2 * MINUTE_MS, 1)]
+
+
+def test_with_who_left_nothing_is_compared_and_later_records_count() -> None:
+    before = [*both(0, 1, 2, until=3), *of_third(**OTHER, found=FOUND)]
+    assert len(ledger_of(*before).differences()) == 3
+
+    gone = ledger_of(*before, Left(THIRD))
+    assert (gone.differences(), gone.others) == ([], [PRIMARY])
+
+    again = ledger_of(*before, Left(THIRD), *of_third())
+    assert (again.differences(), again.others) == ([], [PRIMARY, THIRD])
+    wrong_again = ledger_of(*before, Left(THIRD), *of_third(**OTHER))
+    assert len(wrong_again.differences()) == 3
+
+
+def test_who_was_forgotten_itself_begins_with_nothing() -> None:
+    before = [*both(0, 1, until=3), held(HERE, minute(2), found=FOUND), OTHER_BYTES]
+    ledger = ledger_of(*before, Left(HERE))
+    assert (dict(ledger.own), dict(ledger.own_passed), ledger.differences()) == ({}, {}, [])
+    for record in (*both(0, 1, until=3), held(HERE, minute(2))):
+        if record.central == HERE:
+            ledger.take(record)
+    assert [each.period for each in ledger.differences()] == [minute(2)]
+
+
+def test_lists_of_one_that_left_bring_it_not_back() -> None:
+    ledger = Ledger(HERE, lists_max=1)
+    for record in (held(HERE, minute(0)), held(THERE, minute(1)), Left(THERE)):
+        ledger.take(record)
+    ledger.take(held(HERE, minute(2)))
+    ledger.take(held(HERE, minute(3)))
+    assert ledger.others == []

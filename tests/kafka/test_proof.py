@@ -216,3 +216,29 @@ async def test_what_changed_while_nobody_looked_is_not_published_as_right(
         (difference,) = ledger.differences()
         assert difference.wrong == ("central-a",)
         assert ledger.own[difference.period].raw == before[difference.period].raw
+
+
+async def test_who_left_is_compared_no_more_and_tells_all_anew_when_it_comes_back(
+    places: tuple[Place, Place], producer: Producer
+) -> None:
+    first, second = places
+    stream = a_live_stream()
+    end = await publish(producer, first.flows, cut(stream))
+    whole_ms = minute_of(stream, len(stream.datagrams)) + MINUTE_MS
+    async with first.run() as central:
+        await says_all(central, end)
+    async with second.run() as central:
+        ledger = await says_all(central, end)
+        assert ledger.proven() == [Proven("central-a", whole_ms, 0)]
+        await central.central.proof.drop("central-a")
+        await central.until(lambda: ledger.others == [])
+    # What it reads of the topic ends with that it left.
+    async with first.run() as central:
+        proof = central.central.proof
+        await says_all(central, end)
+        await central.until(lambda: proof.ledger.proven() == [Proven("central-b", whole_ms, 0)])
+        assert (await central.get("proof"))["copy"]["differences"] == 0
+    async with second.run() as central:
+        proof = central.central.proof
+        await says_all(central, end)
+        await central.until(lambda: proof.ledger.proven() == [Proven("central-a", whole_ms, 0)])

@@ -70,8 +70,7 @@ class Follower:
         )
 
     async def start(self) -> None:
-        for folded in await self.log.start():
-            self.notes.take(folded, now_s=0.0)
+        await self.log.start(lambda folded: self.notes.take(folded, now_s=0.0))
         self._be_primary()
 
     async def append(self, *records: Record) -> None:

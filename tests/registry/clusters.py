@@ -89,8 +89,10 @@ class Cluster:
     async def read(self) -> list[Folded]:
         """Return all that the log holds now."""
         log = HaLog(Brokers(self.bootstrap_servers), client_id="test", topic=self.ha_log)
+        read: list[Folded] = []
         try:
-            return await log.start()
+            await log.start(read.append)
+            return read
         finally:
             await log.stop()
 

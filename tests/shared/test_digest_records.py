@@ -18,6 +18,7 @@ from shared.digest_records import (
     ExporterDigest,
     Found,
     Gone,
+    Left,
     Passed,
     Period,
     PeriodDigest,
@@ -84,6 +85,7 @@ def test_how_far_a_stream_is_and_what_is_gone_are_read_too() -> None:
     assert decode_digest(*encode_digest(passed)) == passed
     gone = decode_digest(period_key("central-a", RECORD.period), b"")
     assert gone == Gone("central-a", RECORD.period)
+    assert decode_digest(*encode_digest(Left("central-a"))) == Left("central-a")
 
 
 def test_the_longest_list_of_exporters_fits() -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from services.central.answers import Json
-from services.central.brokers.disks import copied, said, short_disks
+from services.central.brokers.disks import copied, last_told, said, short_disks
 from services.central.brokers.doing import do
 from services.central.brokers.growth import AddVoter, Step, Wish, due, keep_bytes, led_at_home, owed
 from services.central.brokers.outside import ASKED, OURS, risks
@@ -112,6 +112,7 @@ class Keeper:
         self.risks: list[str] = []
         self.disks: dict[str, Disk] = {}
         self._disks: dict[int, Disk] = {}
+        self._last_told: dict[int, Disk] = {}
         self._short: dict[str, str] = {}
         self._turns = 0
         self._has_limited = False
@@ -262,7 +263,9 @@ class Keeper:
         self._disks = found
         names = {each.number: each.machine for each in facts.members}
         self.disks = {names[number]: disk for number, disk in found.items()}
-        short = short_disks(self.disks)
+        self._last_told = last_told(self._last_told, found, names)
+        last = {names[number]: disk for number, disk in self._last_told.items()}
+        short = short_disks(last, silent=last.keys() - self.disks.keys())
         for machine, line in short.items():
             if machine not in self._short:
                 log.warning("machines: %s", line)

@@ -11,7 +11,7 @@ from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 
 from services.central.answers import Json
-from shared.kafka import KafkaAway, MembershipRefused
+from shared.kafka import KafkaAway, MembershipRefused, SendRefused
 from shared.settings_events import Invite, SettingRemoved, SettingsEvent, invite_key
 
 _POLL_S: Final = 0.02
@@ -46,14 +46,14 @@ class Leaving:
 
     invites: all there are; blocking. change: writes a setting, and returns when it was read back.
     is_listed: whether the roles know a node. ask_registry: asks for a decision with that body.
-    forget: drops what only this central keeps of a node. brokers: the machines of Kafka.
+    forget: drops what is kept of a node; raises KafkaAway, SendRefused. brokers: those of Kafka.
     """
 
     invites: Callable[[], Sequence[Invite]]
     change: Callable[[SettingsEvent], Awaitable[None]]
     is_listed: Callable[[str], bool]
     ask_registry: Callable[[Request, Json], Awaitable[Response]]
-    forget: Callable[[str], None]
+    forget: Callable[[str], Awaitable[None]]
     brokers: Brokers
 
     async def take_leave(
@@ -69,11 +69,11 @@ class Leaving:
             body = {"node": node, "has_stopped": has_stopped}
             _raise_refused(await self.ask_registry(request, body))
             await self._until_unlisted(node)
+        await self._forget(node)
         # Before the invites: without either of them another try would find nothing to do.
         await self.brokers.leave(node, replaced_by=replaced_by, had_central=True)
         for invite in used:
             await self.change(SettingRemoved(invite_key(invite.invite)))
-        self.forget(node)
 
     async def replace(self, request: Request, gone: str, newcomer: str) -> None:
         """Forget `gone`, whose place `newcomer` takes. Raises HTTPException where it may not."""
@@ -95,6 +95,13 @@ class Leaving:
                 why = str(error.detail)
         # One status, by which a machine that joins knows that another try is of no use.
         raise HTTPException(HTTPStatus.CONFLICT, why)
+
+    async def _forget(self, node: str) -> None:
+        try:
+            await self.forget(node)
+        except (KafkaAway, SendRefused) as error:
+            why = f"that {node} left could not be noted, try again: {error}"
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, why) from error
 
     async def _until_unlisted(self, node: str) -> None:
         """Wait for what the registry read: a node that is heard afterwards came back."""

@@ -26,6 +26,7 @@ class Alarms:
         self._metrics = metrics
         self._health = health
         self._told: frozenset[Difference] = frozenset()
+        self._measured: frozenset[str] = frozenset()
 
     def review(self, ledger: Ledger) -> None:
         """Tell what is new in `ledger`, and take back what is over."""
@@ -42,6 +43,9 @@ class Alarms:
         self._metrics.proof.differences.set(len(differences))
         for proven in ledger.proven():
             self._metrics.proof.proven_until.labels(proven.central).set(proven.until_ms / 1000)
+        for name in self._measured.difference(ledger.others):
+            self._metrics.proof.proven_until.remove(name)
+        self._measured = frozenset(ledger.others)
         self._told = frozenset(differences)
         more = f" and {len(differences) - 1} more" if len(differences) > 1 else ""
         self._health.note(NOTE, f"{said(differences[0])}{more}" if differences else None)

@@ -55,13 +55,17 @@ def proof_router(part: ProofPart, authorized: Callable[[Request], Awaitable[None
     @router.get(
         "",
         summary="How far this central is proven equal to the others, and what differs",
-        description="`proven`: every closed minute until then is equal. `differences`: the oldest "
-        "100; `wrong` names who is known to be wrong. `scrub`: how long a changed row goes unseen.",
+        description="`proven`: every closed minute until then is equal. `copy`: how far all here "
+        "is what the primary holds, and how many differences hold that up. `differences`: the "
+        "oldest 100; `wrong` names who is known to be wrong. `scrub`: how long a changed row goes "
+        "unseen.",
         responses={200: {"content": {"application/json": {"example": EXAMPLE}}}},
     )
     async def proof() -> dict[str, Any]:  # Any: JSON.
         repairs = await part.repairs.newest(REPAIRS_SHOWN)
-        return proof_view(part.ledger, part.scrubber.order, part.repairs.periods, repairs)
+        return proof_view(
+            part.ledger, part.copy(), part.scrubber.order, part.repairs.periods, repairs
+        )
 
     @router.post(
         "/repair",

@@ -21,7 +21,7 @@ def choose(ledger: Ledger, wanted: Period | None) -> list[Period]:
     if wanted is not None:
         return [wanted]
     differences = ledger.differences()
-    here = {each.period for each in differences if not each.wrong or ledger.central in each.wrong}
+    here = {each.period for each in differences if ledger.may_be_wrong_here(each)}
     if not here:
         others = sorted({name for each in differences for name in each.wrong})
         if others:

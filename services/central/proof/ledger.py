@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from services.central.proof.compare import Difference, changed, compare, missing
-from shared.digest_records import DigestRecord, Gone, Passed, Period, PeriodDigest
+from shared.digest_records import DigestRecord, Gone, Left, Passed, Period, PeriodDigest
 
 HORIZON_MS = 7 * 86_400_000
 """Older periods are forgotten; the topic keeps a day more."""
@@ -26,6 +26,18 @@ class Proven:
     """
 
     central: str
+    until_ms: int
+    differences: int
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """How far all that a central holds is what the primary holds.
+
+    until_ms: every minute below it is, or is known to be wrong there, UTC; 0 for none.
+    differences: those that hold it up.
+    """
+
     until_ms: int
     differences: int
 
@@ -74,6 +86,9 @@ class Ledger:
 
     def take(self, record: DigestRecord) -> None:
         """Fold one record in."""
+        if isinstance(record, Left):
+            self._drop(record.central)
+            return
         if not isinstance(record, Passed) and record.period.starts_ms < self._forgotten_ms:
             return
         each = self._known(record.central)
@@ -142,9 +157,39 @@ class Ledger:
         """Return until when each minute is compared with every other central, equal or not; UTC."""
         return {name: self._both_until(each) for name, each in self._others.items()}
 
+    def copy_of(self, primary: str) -> Copy:
+        """Return how far this central is a copy of `primary`, a central's name.
+
+        Where that is not another one, it is compared with all: so it is before there is one.
+        A difference to a third central counts where it is known to be wrong here; which of both
+        is wrong else, the comparison with the primary has said.
+        """
+        asked = [primary] if primary not in ("", self.central) else self.others
+        holding = [
+            each
+            for each in self.differences()
+            if self.central in each.wrong or (each.central in asked and not each.wrong)
+        ]
+        until = [self._both_until(self._others[name]) for name in asked if name in self._others]
+        starts = [each.period.starts_ms for each in holding]
+        return Copy(min([max(until, default=0), *starts]), len(holding))
+
+    def may_be_wrong_here(self, difference: Difference) -> bool:
+        """Whether it is not known to be wrong elsewhere only."""
+        return not difference.wrong or self.central in difference.wrong
+
     def newest_ms(self) -> int:
         """Return the end of the newest minute that this central has closed; 0 for none."""
         return max((passed.minutes_until_ms for passed in self._own.passed.values()), default=0)
+
+    def _drop(self, central: str) -> None:
+        self._found = {place for place in self._found if place[0] != central}
+        if central != self.central:
+            self._others.pop(central, None)
+            return
+        self._own = _Central()
+        for each in self._others.values():
+            each.unequal, each.lonely = {}, set(each.records)
 
     def _known(self, central: str) -> _Central:
         if central == self.central:
@@ -182,9 +227,8 @@ class Ledger:
             self._strip(*self._listed.popleft())
 
     def _strip(self, central: str, period: Period) -> None:
-        each = self._known(central)
-        record = each.records.get(period)
-        if record is not None and record.exporters:
+        if (record := self.record_of(central, period)) is not None and record.exporters:
+            each = self._known(central)
             more = record.exporters_more + len(record.exporters)
             each.records[period] = replace(record, exporters=(), exporters_more=more)
 

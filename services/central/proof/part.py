@@ -18,7 +18,7 @@ from services.central.project import Projection
 from services.central.proof.alarms import Alarms
 from services.central.proof.checking import DAY_MS
 from services.central.proof.choosing import RepairRefused, choose
-from services.central.proof.ledger import HORIZON_MS, Ledger
+from services.central.proof.ledger import HORIZON_MS, Copy, Ledger
 from services.central.proof.log_reader import read_minute
 from services.central.proof.publisher import Publisher
 from services.central.proof.repair_queue import AWAY, RepairQueue
@@ -27,7 +27,7 @@ from services.central.proof.scrubber import Scrubber
 from services.central.proof.sender import Sender
 from services.central.store.flow_store import FlowStore
 from shared.backoff import waits
-from shared.digest_records import DigestRecordError, Period, PeriodDigest, decode_digest
+from shared.digest_records import DigestRecordError, Left, Period, PeriodDigest, decode_digest
 from shared.follow import Follower
 from shared.health import Health
 from shared.kafka import Brokers, Record
@@ -67,6 +67,7 @@ class ProofPart:
         metrics: CentralMetrics,
         health: Health,
         retention: Callable[[], RetentionSet | None],
+        primary: Callable[[], str],
         before_step: Callable[[str], None] = lambda step: None,
     ) -> None:
         """Use an open store and database.
@@ -78,6 +79,7 @@ class ProofPart:
         self._projection = projection
         self._clocks = clocks
         self._retention = retention
+        self._primary = primary
         self._metrics = metrics.proof
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="proof")
         self._alarms = Alarms(metrics, health)
@@ -132,6 +134,14 @@ class ProofPart:
     def spans_under_repair(self) -> Sequence[tuple[int, int]]:
         """Return (from, to) of what is under repair, ms UTC; any thread."""
         return [(period.starts_ms, period.ends_ms) for period in self.repairs.periods]
+
+    def copy(self) -> Copy:
+        """Return how far this central holds what the primary holds."""
+        return self.ledger.copy_of(self._primary())
+
+    async def drop(self, central: str) -> None:
+        """Compare no more with what one that was forgotten said. Raises KafkaAway, SendRefused."""
+        await self._sender.send([Left(central)])
 
     async def request(self, wanted: Period | None) -> list[Repair]:
         """Note a repair of `wanted`, or of all that may be wrong here. Raises RepairRefused."""
@@ -211,7 +221,11 @@ class ProofPart:
 
     def _take(self, record: Record) -> None:
         try:
-            self.ledger.take(decode_digest(record.key, record.value))
+            taken = decode_digest(record.key, record.value)
+            self.ledger.take(taken)
+            if taken == Left(self.ledger.central):
+                # It came back, or was never gone: all that it holds is told anew.
+                self._publisher.begin()
         except DigestRecordError as error:
             self._metrics.refused.inc()
             log.warning("record of digests refused offset=%d: %s", record.offset, error)

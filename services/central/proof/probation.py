@@ -1,9 +1,9 @@
 """A central that was restored from a snapshot is no candidate until its copy is proven equal."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from services.central.proof.ledger import Proven
+from services.central.proof.ledger import Copy
 from shared.health import Health
 from shared.snapshot_folder import write_whole
 
@@ -12,12 +12,9 @@ MARK = "unproven"
 """File in a central's data_dir: when the restored snapshot was found, ms UTC."""
 
 
-def is_proven(since_ms: int, proven: Sequence[Proven]) -> bool:
-    """Whether some other central is equal up to the minute of `since_ms`, and none differs."""
-    up_to_ms = since_ms // MINUTE_MS * MINUTE_MS
-    return all(each.differences == 0 for each in proven) and any(
-        each.until_ms >= up_to_ms for each in proven
-    )
+def is_proven(since_ms: int, copy: Copy) -> bool:
+    """Whether nothing holds it up, and it is right up to the minute of `since_ms`."""
+    return not copy.differences and copy.until_ms >= since_ms // MINUTE_MS * MINUTE_MS
 
 
 class Probation:
@@ -32,11 +29,11 @@ class Probation:
         except FileNotFoundError:
             self._since_ms = None
 
-    def is_over(self, proven: Callable[[], Sequence[Proven]]) -> bool:
-        """Whether this central may be a candidate. proven: as of the ledger, asked while not."""
+    def is_over(self, copy: Callable[[], Copy]) -> bool:
+        """Whether this central may be a candidate. copy: asked while it may not."""
         if self._since_ms is None:
             return True
-        if not is_proven(self._since_ms, proven()):
+        if not is_proven(self._since_ms, copy()):
             self._health.note("proof", "restored from a snapshot, and not proven equal yet")
             return False
         self._health.note("proof", None)

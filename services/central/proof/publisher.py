@@ -41,7 +41,7 @@ class Publisher:
         self._sent: dict[int, Passed] = {}
 
     def begin(self) -> None:
-        """Forget what was sent: the topic is another one."""
+        """Forget what was sent: the topic is another one, or what was sent counts no more."""
         self._sent = {}
 
     async def turn(self, oldest_ms: int) -> None:
@@ -50,11 +50,11 @@ class Publisher:
         oldest_ms: what begins earlier is not compared any more, UTC. Raises StoreAway, KafkaAway
         and SendRefused: the next turn goes on.
         """
-        ledger = self._ledger()
+        ledger, sent = self._ledger(), self._sent
         # One value: what is closed in it stays closed.
         for progress in list(self._applier.state.streams.values()):
             now = passed_of(ledger.central, progress)
-            before = self._sent.get(progress.stream) or ledger.own_passed.get(progress.stream)
+            before = sent.get(progress.stream) or ledger.own_passed.get(progress.stream)
             if now == before or now.minutes_until_ms <= oldest_ms:
                 continue
             for span in owed(before, now, oldest_ms=oldest_ms):
@@ -74,6 +74,6 @@ class Publisher:
                 await self._sender.send(new)
                 self._metrics.published.inc(len(new))
             await self._sender.send([now])
-            self._sent[progress.stream] = now
-        for stream in self._sent.keys() - self._applier.state.streams.keys():
-            del self._sent[stream]
+            sent[progress.stream] = now
+        for stream in sent.keys() - self._applier.state.streams.keys():
+            del sent[stream]

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from shared.digest_records import Gone, Passed, PeriodDigest, encode_digest, period_key
+from shared.digest_records import DigestRecord, Gone, encode_digest, period_key
 from shared.kafka import Brokers, Producer
 from shared.topics import Topic
 
@@ -18,7 +18,7 @@ class Sender:
         self._is_started = False
         self._turn = asyncio.Lock()
 
-    async def send(self, records: Sequence[PeriodDigest | Passed | Gone]) -> int:
+    async def send(self, records: Sequence[DigestRecord]) -> int:
         """Send `records` in order; returns the offset behind them once all are acknowledged.
 
         Raises KafkaAway or SendRefused: some of the first may stand there then, and none of those
@@ -48,7 +48,7 @@ class Sender:
         await self._producer.stop()
 
 
-def _encoded(record: PeriodDigest | Passed | Gone) -> tuple[bytes, bytes | None]:
+def _encoded(record: DigestRecord) -> tuple[bytes, bytes | None]:
     if isinstance(record, Gone):
         return period_key(record.central, record.period), None
     return encode_digest(record)

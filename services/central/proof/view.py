@@ -6,7 +6,7 @@ from typing import Any, Final
 from services.central.instants import format_instant
 from services.central.metadata.repairs import Repair
 from services.central.proof.compare import Difference
-from services.central.proof.ledger import Ledger, Proven
+from services.central.proof.ledger import Copy, Ledger, Proven
 from services.central.proof.scrub_order import Round, ScrubOrder
 from shared.digest_records import MINUTE, PERIOD_MS, Period
 
@@ -34,6 +34,7 @@ EXAMPLE: Final[Json] = {
             "differences": 1,
         }
     ],
+    "copy": {"last_proven_minute": "2026-03-02T14:29:00.000Z", "differences": 1},
     "differences_total": 1,
     "differences": [
         {
@@ -56,13 +57,18 @@ EXAMPLE: Final[Json] = {
 
 
 def proof_view(
-    ledger: Ledger, order: ScrubOrder, under_repair: Iterable[Period], repairs: Sequence[Repair]
+    ledger: Ledger,
+    copy: Copy,
+    order: ScrubOrder,
+    under_repair: Iterable[Period],
+    repairs: Sequence[Repair],
 ) -> Json:
     """Return all of it; of many differences the oldest."""
     differences = ledger.differences()
     return {
         "central": ledger.central,
         "proven": [_proven(each) for each in ledger.proven()],
+        "copy": _how_far(copy),
         "differences_total": len(differences),
         "differences": [_difference(each) for each in differences[:SHOWN_MAX]],
         "scrub": {
@@ -97,9 +103,12 @@ def repair_view(repair: Repair) -> Json:
 
 
 def _proven(proven: Proven) -> Json:
+    return {"central": proven.central, **_how_far(proven)}
+
+
+def _how_far(proven: Proven | Copy) -> Json:
     last_ms = proven.until_ms - PERIOD_MS[MINUTE]
     return {
-        "central": proven.central,
         "last_proven_minute": format_instant(last_ms) if proven.until_ms else None,
         "differences": proven.differences,
     }

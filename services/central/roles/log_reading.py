@@ -48,8 +48,7 @@ class LogReading:
         pauses = waits(longest_s=2.0)
         while True:
             try:
-                for folded in await self.log.start():
-                    self._take(folded)
+                await self.log.start(self._take)
                 self.is_following = True
                 self._health.note("roles", None)
                 self._moved()

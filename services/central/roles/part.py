@@ -162,9 +162,10 @@ class RolesPart:
             sent_at_s = role.acting.sent.get(record.number)
             if sent_at_s is not None:
                 self._metrics.read_back_s.observe(now_s - sent_at_s)
-        role.note(Read(record, state))
+        (role.note if self.reading.is_following else role.note_past)(Read(record, state))
 
     def _drive(self) -> None:
+        self.role.arrive()
         self._notes.forget_copied(self.committed.tail)
         self._steps.drive()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from shared.roles import acting as roles_of_one
-from shared.roles.acting import Acting, Event, Phase, may_act
+from shared.roles.acting import Acting, Event, Phase, Read, may_act
 from shared.roles.fold import RolesState
 
 
@@ -44,6 +44,7 @@ class Role:
         self.node = node
         self.clocks = clocks
         self.acting = Acting(self._new_incarnation(boot_id))
+        self._past: Acting | None = None
 
     @property
     def state(self) -> RolesState:
@@ -66,6 +67,12 @@ class Role:
         return self.state.holder == self.acting.incarnation
 
     @property
+    def primary(self) -> str:
+        """The node of the holder of the role; empty without one."""
+        holder = self.state.members.get(self.state.holder)
+        return "" if holder is None else holder.node
+
+    @property
     def primary_url(self) -> str:
         """Where the holder of the role answers; empty without one."""
         holder = self.state.members.get(self.state.holder)
@@ -75,12 +82,24 @@ class Role:
         """Fold one event."""
         self.acting = roles_of_one.evolve(self.acting, event)
 
+    def note_past(self, record: Read) -> None:
+        """Fold what stands in the log before its end; nobody sees it before `arrive`.
+
+        Who was the primary once shall not be asked, nor be told, while there is more to read.
+        """
+        self._past = roles_of_one.evolve(self._past or self.acting, record)
+
+    def arrive(self) -> None:
+        """The log was read to its end: what was noted of its past holds."""
+        self.acting, self._past = self._past or self.acting, None
+
     def be_reborn(self) -> None:
         """Go on as a new incarnation: the one before was seen to end."""
         self.acting = Acting(self._new_incarnation(), roles=self.state)
 
     def begin_again(self) -> None:
         """Forget the log that was: what is held by it is held no more."""
+        self._past = None
         self.acting = Acting(self._new_incarnation())
 
     def not_primary(self) -> NotPrimary:
