@@ -286,8 +286,8 @@ def test_only_what_was_refused_since_is_told() -> None:
     check_refused(facts, network, before=2)
     check_refused(facts, other, before=1)
     check_refused(facts, None, before=1)
-    unknown: dict[str, object] | None
-    for unknown in (None, {}, {"network": {}}):
+    older: list[dict[str, object] | None] = [None, {}, {"network": {}}]
+    for unknown in older:
         check_refused(unknown, network, before=refusals(unknown))
 
 
