@@ -193,6 +193,8 @@ class _Machine:
         self, client: httpx.AsyncClient, show_copy: Callable[[dict[str, Any]], None]
     ) -> None:
         """Ask the agent once, and do what its state wants."""
+        if self.noting is not None and self.noting.done():
+            self.noting.result()
         state = await _ask(client, f"{self.plan.agent_url}/api/v1/join")
         if state is None:
             return
