@@ -17,7 +17,7 @@ from services.standby.primary_client import PrimaryAway
 from shared.own_address import is_here
 from shared.this_machine import this_machine
 from shared.tls import TlsFiles
-from shared.tls.renewal import ends_at
+from shared.tls.renewal import ends_at, is_due
 
 
 async def check(
@@ -53,8 +53,8 @@ async def check(
     )
     copy_line = line_of(said.primary.store_bytes, config.copy_bytes_per_s, kafka_s=kafka.keeps_s)
     files = TlsFiles.in_directory(config.home / "tls")
-    until = await asyncio.to_thread(ends_at, files)
-    own = certificate_line(until, datetime.fromtimestamp(now_ms() / 1000, UTC))
+    now = datetime.fromtimestamp(now_ms() / 1000, UTC)
+    own = certificate_line(ends_at(files), now, is_due=is_due(files, now))
     return Checked((*preflight(here, said.primary, measured), copy_line, own), now_ms())
 
 

@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import Any, Self
 
 from shared.machine import Machine
-from shared.tls.renewal import RENEWED_BEFORE
 
 DISK_RED_SHARE, DISK_AMBER_SHARE = 1.2, 2.0
 """Free disk against what the primary holds: the copy, and room to grow."""
@@ -114,13 +113,13 @@ def name_line(name: str, taken: str) -> Line:
     return Line("name", Light.RED, found, remedy or "choose another by --name")
 
 
-def certificate_line(ends_at: datetime, now: datetime) -> Line:
-    """Return the line of this machine's certificate, which its launcher renews."""
+def certificate_line(ends_at: datetime, now: datetime, *, is_due: bool) -> Line:
+    """Return the line of this machine's certificate. is_due: its launcher would renew it."""
     check, remedy = "certificate", "start `steadflow standby join` here again, which renews it"
     until = f"{ends_at:%Y-%m-%d}"
     if ends_at <= now:
         return Line(check, Light.RED, f"it ended on {until}, and nobody lets it in", remedy)
-    if ends_at - now < RENEWED_BEFORE:
+    if is_due:
         return Line(check, Light.AMBER, f"it ends in {(ends_at - now).days} days, {until}", remedy)
     return Line(check, Light.GREEN, f"until {until}")
 

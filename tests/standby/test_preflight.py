@@ -19,6 +19,7 @@ from services.standby.preflight import (
 )
 from shared.machine import Machine
 from shared.this_machine import this_machine
+from shared.tls.renewal import RENEWED_BEFORE
 
 HERE = Machine(
     release="1.0",
@@ -149,7 +150,8 @@ async def test_what_a_central_here_would_keep_is_what_its_environment_says(
 )
 def test_a_certificate_that_ends_is_said_in_time(days: int, light: Light, found: str) -> None:
     signed = datetime(2026, 1, 1, tzinfo=UTC)
-    line = certificate_line(signed + timedelta(days=825), signed + timedelta(days=days))
+    ends_at, now = signed + timedelta(days=825), signed + timedelta(days=days)
+    line = certificate_line(ends_at, now, is_due=ends_at - now < RENEWED_BEFORE)
     assert (line.check, line.light, line.found) == ("certificate", light, found)
     assert bool(line.remedy) is (light is not Light.GREEN)
 
