@@ -2,9 +2,12 @@
 
 import json
 import socket
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cli.certificate import certificate_sentence
 from cli.home_owner import Owner, owner_of
 from cli.invite_file import invite_file
 from shared.invite_token import InviteTokenError, parse_token
@@ -17,6 +20,7 @@ from shared.register import (
     register,
 )
 from shared.tls import KeyAndRequest, TlsError, TlsFiles, new_key_and_request, read_request
+from shared.tls.renewal import ends_at, is_due, request_again
 from shared.tls.writing import OWNER_ONLY, write_whole
 
 ROLE = "collector"
@@ -99,6 +103,71 @@ def admit(
     keep(folder, made, admitted)
     file.unlink()
     return found
+
+
+def renewed(
+    home: Path,
+    primary: Address,
+    before: Admission,
+    *,
+    role: str = ROLE,
+    now: datetime,
+    say: Callable[[str], None],
+) -> Admission:
+    """Return what holds for a machine that joined, its certificate renewed where a token is there.
+
+    The key stays the same, so nobody is in doubt who it is. Blocks. say: told of the certificate.
+    Raises JoinRefused where it has ended, and TlsError.
+    """
+    files, file = TlsFiles.in_directory(tls_dir(home)), invite_file(home)
+    if not is_due(files, now):
+        return before
+    if not file.exists():
+        say(certificate_sentence(files, now, role=role))
+        return before
+    try:
+        return _renewed(home, primary, before, role)
+    except JoinRefused as error:
+        if ends_at(files) <= now:
+            raise
+        say(f"{error}; {certificate_sentence(files, now, role=role)}")
+        return before
+
+
+def _renewed(home: Path, primary: Address, before: Admission, role: str) -> Admission:
+    folder, file = tls_dir(home), invite_file(home)
+    files = TlsFiles.in_directory(folder)
+    made = request_again(files)
+    # The chain behind it would be as long again.
+    own_pem, end, _ = files.certificate.read_text().partition("-----END CERTIFICATE-----")
+    try:
+        token = parse_token(file.read_text())
+        admitted = register(
+            primary,
+            token,
+            before.name,
+            made.request_pem,
+            joins_as=role,
+            before_pem=f"{own_pem}{end}\n".encode(),
+        )
+        given = admitted.given
+        found = Admission(admitted.name, str(given["brokers"]), given.get("kafka") or before.kafka)
+    except RegisterError as error:
+        if not error.is_final:
+            raise JoinRefused(f"{error}; run it again, the token is kept") from error
+        file.unlink()
+        raise JoinRefused(str(error)) from error
+    except (OSError, InviteTokenError) as error:
+        raise JoinRefused(f"{file}: {error}") from error
+    write_whole(home / "given.json", json.dumps(found._asdict()).encode(), mode=OWNER_ONLY)
+    keep(folder, made, admitted)
+    file.unlink()
+    return found
+
+
+def may_renew(home: Path, now: datetime) -> bool:
+    """Whether the machine of `home` joined, and its certificate ends soon. Raises TlsError."""
+    return is_due(TlsFiles.in_directory(tls_dir(home)), now)
 
 
 def _request(folder: Path, name: str, hosts: list[str]) -> KeyAndRequest:

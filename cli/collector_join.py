@@ -18,8 +18,10 @@ from cli.admission import (
     admit,
     default_name,
     own_hosts,
+    renewed,
     tls_dir,
 )
+from cli.certificate import watch_certificate
 from cli.home import default_home
 from cli.joined_collector import HOST, CollectorPlan, all_addresses, joined_child, reasons_of
 from cli.known_brokers import follow, with_known
@@ -110,6 +112,7 @@ def _plan(
         check_settings([joined_child(plan, with_tls=False)])
         before = admit(home, primary, wanted, own_hosts())
         _say(f"{before.name} was admitted by {primary.url}")
+    before = renewed(home, primary, before, now=datetime.now(UTC), say=_say)
     plan = replace(plan, name=before.name, brokers=with_known(home, before.brokers))
     check_settings([joined_child(plan)])
     return plan
@@ -131,7 +134,10 @@ async def _collect(plan: CollectorPlan, supervisor: Supervisor, notes: "_Notes")
     notes.ready = True
     notes.write(supervisor)
     # The collector itself learns of other brokers while it runs; its next start does not.
-    await follow(plan.home, Brokers(plan.brokers, TlsFiles.in_directory(tls_dir(plan.home))))
+    brokers = Brokers(plan.brokers, TlsFiles.in_directory(tls_dir(plan.home)))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(watch_certificate(plan.home, _say))
+        group.create_task(follow(plan.home, brokers))
 
 
 async def _why_not_ready(plan: CollectorPlan) -> str:

@@ -17,6 +17,7 @@ from cli.cluster_client import ClusterClient, ClusterError, urls_of
 from cli.home import default_home
 from cli.known_brokers import knows_others
 from cli.network import network_file
+from cli.refusals import check_refused, refusals
 from cli.terminal import fail
 from shared.network import Network, NetworkError, read_network
 from shared.token import TokenError, read_token
@@ -42,9 +43,10 @@ def disable(
         _refuse_while_others_vote(folder)
         if not force:
             _refuse_while_joined(folder)
+        before = refusals(running.read(folder))
         network_file(folder).unlink()
         if running.is_held(folder):
-            _wait_until_closed(folder, network)
+            _wait_until_closed(folder, network, before)
             typer.echo("closed: Kafka and HTTPS answer on this machine only")
         else:
             typer.echo("steadflow does not run: nothing of it is open at its next start")
@@ -119,21 +121,20 @@ def _invites(home: Path) -> list[dict[str, Any]]:  # JSON
     return rows
 
 
-def _wait_until_closed(home: Path, network: Network) -> None:
+def _wait_until_closed(home: Path, network: Network, refused_before: int) -> None:
     deadline_s = time.monotonic() + CLOSE_TIMEOUT_S
-    while not _is_closed(running.read(home), network):
+    while not _is_closed(running.read(home), network, refused_before):
         if time.monotonic() > deadline_s:
             fail(f"not closed after {CLOSE_TIMEOUT_S:.0f} s: see {home / 'logs'}")
         time.sleep(0.2)
 
 
-def _is_closed(facts: Mapping[str, Any] | None, network: Network) -> bool:
+def _is_closed(facts: Mapping[str, Any] | None, network: Network, refused_before: int) -> bool:
     """Whether the launcher closed it, and no port answers. Raises NetworkError for why not."""
+    check_refused(facts, None, refused_before)
     noted = (facts or {}).get("network") or {}
     if noted.get("wanted", network) is not None:
         return False
-    if noted["problem"]:
-        raise NetworkError(noted["problem"])
     ports = [network.kafka_port, *network.https_ports.values()]
     return bool(noted["is_open"]) and not any(_answers(network, port) for port in ports)
 

@@ -14,6 +14,7 @@ from cli.home import default_home
 from cli.network import network_file
 from cli.network_plan import plan_network
 from cli.ports import PortTaken
+from cli.refusals import check_refused, refusals
 from cli.terminal import fail
 from shared.network import BIND, KAFKA_PORT, Network, NetworkError, Wish, write_network
 from shared.tls import TlsError, TlsFiles, fingerprint, https_client_context
@@ -46,9 +47,10 @@ def enable(
     try:
         wish = Wish(host, https_port, kafka_port, bind)
         network, tls = plan_network(folder, wish, say=lambda line: typer.echo(line, err=True))
+        before = refusals(running.read(folder))
         write_network(network_file(folder), network)
         if running.is_held(folder):
-            _wait_until_open(folder, network, tls)
+            _wait_until_open(folder, network, tls, before)
         else:
             typer.echo("steadflow does not run: all this opens at its next start")
         _tell(network, tls)
@@ -56,16 +58,18 @@ def enable(
         fail(str(error))
 
 
-def _wait_until_open(home: Path, network: Network, tls: TlsFiles) -> None:
+def _wait_until_open(home: Path, network: Network, tls: TlsFiles, refused_before: int) -> None:
     """Return once Kafka and every central are reached as others will; fails with why not."""
     deadline_s = time.monotonic() + OPEN_TIMEOUT_S
-    while not _is_open(running.read(home), network, tls):
+    while not _is_open(running.read(home), network, tls, refused_before):
         if time.monotonic() > deadline_s:
             fail(f"not open after {OPEN_TIMEOUT_S:.0f} s: see {home / 'logs'}")
         time.sleep(0.2)
 
 
-def _is_open(facts: Mapping[str, Any] | None, network: Network, tls: TlsFiles) -> bool:
+def _is_open(
+    facts: Mapping[str, Any] | None, network: Network, tls: TlsFiles, refused_before: int
+) -> bool:
     """Whether all that was asked for is open. Raises NetworkError with what prevents it."""
     if facts is None:
         return False
@@ -73,13 +77,10 @@ def _is_open(facts: Mapping[str, Any] | None, network: Network, tls: TlsFiles) -
         raise NetworkError(
             "the steadflow that runs is an older one: `steadflow down`, then `steadflow up`"
         )
+    check_refused(facts, network, refused_before)
     noted = facts["network"]
     # What was noted before the file was seen says nothing of it.
-    if noted.get("wanted") != asdict(network):
-        return False
-    if noted["problem"]:
-        raise NetworkError(noted["problem"])
-    if not noted["is_open"]:
+    if noted.get("wanted") != asdict(network) or not noted["is_open"]:
         return False
     if facts["broker"]["pid"] is not None and not _answers(network, network.kafka_port, tls):
         return False

@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from cli.admission import JoinRefused, default_name
 from cli.among_others import PATIENCE_S, kafka_there, was_one_of_several
 from cli.broker import BrokerError
 from cli.broker_settings import BrokerPlan
+from cli.certificate import renew_own
 from cli.death_notices import DeathNotices
 from cli.detached import start_detached
 from cli.home import default_home
@@ -124,6 +126,8 @@ def join(
                     plan.name, primary, hosts, https_port, plan.copy_bytes_per_s, plan.kafka_port
                 ),
             )
+            if renew_own(plan.tls_dir, role="standby", now=datetime.now(UTC)):
+                _say("this machine's certificate is renewed")
             asyncio.run(_run(plan))
     except (
         running.HomeError, PortTaken, StartError, JoinRefused, TlsError, InviteTokenError,
@@ -193,6 +197,9 @@ class _Machine:
         self, client: httpx.AsyncClient, show_copy: Callable[[dict[str, Any]], None]
     ) -> None:
         """Ask the agent once, and do what its state wants."""
+        for task in self.tasks:
+            if task.done():
+                task.result()
         state = await _ask(client, f"{self.plan.agent_url}/api/v1/join")
         if state is None:
             return

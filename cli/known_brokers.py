@@ -1,13 +1,14 @@
 """Where the brokers are, noted in a home: the ones of before may be gone at the next start."""
 
 import asyncio
-import contextlib
-from dataclasses import replace
+import logging
 from pathlib import Path
 
 from shared.kafka import Brokers, KafkaAway, broker_addresses, noted_brokers, with_noted
 from shared.tls import TlsError
 from shared.tls.writing import OWNER_ONLY, write_whole
+
+log = logging.getLogger(__name__)
 
 EVERY_S = 10.0
 
@@ -24,14 +25,20 @@ def knows_others(home: Path) -> bool:
 
 async def follow(home: Path, brokers: Brokers) -> None:
     """Note the brokers again and again, until cancelled; ask those that were noted too."""
-    noted, asked = "", brokers
+    noted, asked, problem = "", brokers, ""
     while True:
-        with contextlib.suppress(KafkaAway):
+        try:
             found = ",".join(await broker_addresses(asked, patience_s=0.0))
             if found and found != noted:
-                # On a full disk nothing is noted, and everything else goes on.
-                with contextlib.suppress(TlsError):
-                    write_whole(noted_brokers(home), f"{found}\n".encode(), mode=OWNER_ONLY)
-                    noted = found
-                asked = replace(brokers, servers=with_known(home, brokers.servers))
+                write_whole(noted_brokers(home), f"{found}\n".encode(), mode=OWNER_ONLY)
+                noted = found
+            problem = ""
+        except KafkaAway:
+            pass
+        except TlsError as error:
+            # On a full disk nothing is noted, and everything else goes on.
+            if str(error) != problem:
+                log.warning("brokers are not noted: %s", error)
+            problem = str(error)
+        asked = brokers.at(with_known(home, brokers.servers))
         await asyncio.sleep(EVERY_S)

@@ -5,7 +5,7 @@ import contextlib
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 from cli.broker import configure
 from cli.broker_settings import HOST, BrokerPlan, NetworkListener
 from cli.ports import PortTaken, check_port
+from cli.refusals import shown
 from cli.supervise import ChildPlan, StartError, Supervisor
 from shared.backoff import waits
 from shared.network import (
@@ -119,14 +120,23 @@ class NetworkWatch:
         self._closed = closed
         self._plan_of = plan
         self._problem = ""
+        self._refused: Network | None = None
+        self._refusals = 0
+        self._written_ns = _written_ns(network_file(home))
 
     @property
     def noted(self) -> dict[str, object]:
-        """What was asked for last, whether Kafka is open so, and why not: for `run.json`."""
+        """How it stands, for `run.json`.
+
+        wanted: what the file said last. is_open: whether Kafka is open so. problem: why not what
+        was asked for. refused: what could not be opened last; refusals: how often that was so.
+        """
         return {
-            "wanted": None if self._wanted is None else asdict(self._wanted),
+            "wanted": shown(self._wanted),
             "is_open": self._open == self._wanted,
             "problem": self._problem,
+            "refused": shown(self._refused),
+            "refusals": self._refusals,
         }
 
     async def run(self) -> None:
@@ -143,7 +153,12 @@ class NetworkWatch:
         except (NetworkError, TlsError, PortTaken) as error:
             self._note(str(error))
             return
+        written_ns = _written_ns(network_file(self._home))
+        is_asked = written_ns != self._written_ns
+        self._written_ns = written_ns
         if wanted == self._wanted:
+            if is_asked and self._problem and self._open == wanted:
+                self._note("")
             return
         self._wanted = wanted
         self._note("")
@@ -166,12 +181,17 @@ class NetworkWatch:
                 plan = with_network(before, wanted, tls)
                 _check_free(plan, before)
                 configure(plan)
-                self._say(f"restarting Kafka once, {_told(wanted)}")
+            except (TlsError, PortTaken) as error:
+                await self._keep_open(wanted)
+                self._refuse(wanted, str(error))
+                return
+            self._say(f"restarting Kafka once, {_told(wanted)}")
+            try:
                 # Once it is closed all services begin again, the primary too: nobody to wait for.
                 async with contextlib.nullcontext() if wanted is None else self._meanwhile():
-                    await self._start_or_go_back(plan, before)
-            except (TlsError, PortTaken, StartError) as error:
-                self._note(str(error))
+                    await self._start_or_go_back(plan, before, wanted)
+            except StartError as error:
+                self._refuse(wanted, str(error))
                 return
             self._plan = plan
             if plan.network is None:
@@ -180,11 +200,14 @@ class NetworkWatch:
         self._say(f"Kafka runs again, {_told(wanted)}")
         self._note("")
 
-    async def _start_or_go_back(self, plan: BrokerPlan, before: BrokerPlan) -> None:
+    async def _start_or_go_back(
+        self, plan: BrokerPlan, before: BrokerPlan, wanted: Network | None
+    ) -> None:
         """Restart by `plan`. Raises StartError once the broker runs again as it was before."""
         try:
             await self._supervisor.restart(self._child_of(plan))
         except StartError:
+            await self._keep_open(wanted)
             await self._back_to(before)
             raise
 
@@ -196,6 +219,28 @@ class NetworkWatch:
                 await self._supervisor.restart(self._child_of(plan))
                 return
             await asyncio.sleep(wait_s)
+
+    async def _keep_open(self, refused: Network | None) -> None:
+        """Have certificate and file say again what is open: the next start would fail otherwise."""
+        hosts = [] if self._open is None else [self._open.host]
+        with contextlib.suppress(TlsError):
+            await asyncio.to_thread(partial(prepare_tls, self._home, hosts=hosts))
+        file = network_file(self._home)
+        try:
+            # What was written meanwhile is tried next.
+            if read_network(file) == refused:
+                _write(file, self._open)
+                self._written_ns = _written_ns(file)
+        except (NetworkError, OSError) as error:
+            # Still wanted then, or Kafka would be restarted for it again and again.
+            self._say(f"{file} keeps what was refused: {error}")
+            return
+        self._wanted = self._open
+
+    def _refuse(self, network: Network | None, problem: str) -> None:
+        self._refused = network
+        self._refusals += 1
+        self._note(problem)
 
     def _note(self, problem: str) -> None:
         if problem and problem != self._problem:
@@ -217,6 +262,20 @@ def _check_free(plan: BrokerPlan, before: BrokerPlan) -> None:
         check_port(wanted.bind, wanted.port, option="--kafka-port")
         option = "--kafka-port (its controller is above it)"
         check_port(wanted.bind, wanted.controller_port, option=option)
+
+
+def _write(file: Path, network: Network | None) -> None:
+    if network is None:
+        file.unlink(missing_ok=True)
+    else:
+        write_network(file, network)
+
+
+def _written_ns(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _told(network: Network | None) -> str:

@@ -45,9 +45,12 @@ class ProofClient:
         """Close the connections."""
         self._client.close()
 
-    def proof(self) -> Json:
-        """Return how far it is proven and what is under repair. Raises ProofError."""
-        return self._asked("GET", "")
+    def proof(self, *, since: int) -> Json:
+        """Return how far it is proven and what is under repair. Raises ProofError.
+
+        since: of `repairs`, all from this number on; an older central returns the newest 100.
+        """
+        return self._asked("GET", f"?since={since}")
 
     def repair(self, wanted: Mapping[str, str]) -> list[Json]:
         """Have it note repairs and return them. wanted: stream and minute, or nothing for all.

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -20,6 +20,10 @@ from shared.tls import TlsError
 from shared.token import TokenError, read_token
 
 POLL_S = 0.5
+UNTOLD: Final = (
+    "ended, but how is not told any more: run this again to see whether it still differs"
+)
+Place = tuple[str, str, str]
 
 Home = Annotated[
     Path | None, typer.Option(help="Folder given to `steadflow up` or `standby join`.")
@@ -77,7 +81,7 @@ def repair(
         sys.stdout.write("\n")
     if why := why_not(problems, is_mended=bool(ended)):
         fail(why)
-    if any(row["outcome"].startswith(("refused", "failed")) for row in ended):
+    if any(row["outcome"].startswith(("refused", "failed", UNTOLD)) for row in ended):
         raise typer.Exit(1)
 
 
@@ -110,17 +114,32 @@ def told(name: str, row: Mapping[str, Any]) -> str:
 
 def _ended(client: ProofClient, noted: Sequence[Json]) -> Iterator[Json]:
     """Yield the repairs that were `noted`, each when it has ended."""
-    waiting = {_place(row): row["number"] for row in noted}
+    waiting = {_place(row): row for row in noted}
     while waiting:
-        for row in reversed(client.proof()["repairs"]):
-            # One that was begun again after a crash has a higher number.
-            number = waiting.get(_place(row))
-            if number is not None and row["number"] >= number and row["finished_at"] is not None:
-                del waiting[_place(row)]
-                yield row
+        proof = client.proof(since=min(row["number"] for row in waiting.values()))
+        for row in ended_of(waiting, proof):
+            del waiting[_place(row)]
+            yield row
         if waiting:
             time.sleep(POLL_S)
 
 
-def _place(row: Mapping[str, Any]) -> tuple[str, str, str]:
+def ended_of(waiting: Mapping[Place, Json], proof: Mapping[str, Any]) -> list[Json]:
+    """Return which of those that were `waiting` have ended, by a central's answer, oldest first."""
+    found: dict[Place, Json] = {}
+    # One that was begun again after a crash has a higher number.
+    for row in reversed(proof["repairs"]):
+        place = _place(row)
+        if place in waiting and row["number"] >= waiting[place]["number"]:
+            found[place] = row
+    untold = waiting.keys() - found.keys() - {_place(row) for row in proof["under_repair"]}
+    told = {place for place, row in found.items() if row["finished_at"] is not None}
+    return [
+        found.get(place, {**row, "outcome": UNTOLD})
+        for place, row in waiting.items()
+        if place in told or place in untold
+    ]
+
+
+def _place(row: Mapping[str, Any]) -> Place:
     return row["stream"], row["level"], row["starts_at"]

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli import running
+from cli.certificate import sentence_of
 from cli.cluster_client import ClusterClient, ClusterError, urls_of
 from cli.home import default_home
 from cli.terminal import fail
@@ -77,7 +79,7 @@ def gather(home: Path) -> dict[str, Any]:  # JSON
     """Return what runs in `home`, asking the services themselves."""
     noted = running.read(home) if running.is_held(home) else None
     if noted is None:
-        return {"running": False, "home": str(home), "broker": None} | {
+        return {"running": False, "home": str(home), "broker": None, "certificate": ""} | {
             name: [] for name in ("registries", "collectors", "centrals", "agents")
         }
     primary = None
@@ -105,6 +107,7 @@ def gather(home: Path) -> dict[str, Any]:  # JSON
         "centrals": centrals,
         "agents": agents,
         "traffic": _plain(noted["traffic"]),
+        "certificate": sentence_of(home, datetime.now(UTC)),
     }
 
 
@@ -167,6 +170,8 @@ def _print_table(facts: dict[str, Any]) -> None:
     # No column of its own: addresses would no longer fit a terminal.
     for collector in facts["collectors"]:
         console.print(f"{collector['name']} {_knows(collector['primary'])}", soft_wrap=True)
+    if facts["certificate"]:
+        console.print(facts["certificate"], soft_wrap=True, markup=False)
     for agent in facts["agents"]:
         if agent["join"] is not None:
             for line in told(agent["join"]):

@@ -4,12 +4,13 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from cli.admission import admission_of
+from cli.admission import admission_of, may_renew
 from cli.detached import start_detached
 from cli.invite_file import go_on_without_token, keep_token, without_token
 from cli.status import print_status
@@ -22,8 +23,8 @@ def stays_here(home: Path, token: str, *, detach: bool) -> bool:
     False where another one, detached, is ready. Raises InviteTokenError, JoinRefused, StartError,
     HomeError, TlsError.
     """
-    # A token is of no use to who has joined, and must not lie about.
-    if token and admission_of(home) is None:
+    # A token is of no use to who has joined and needs no certificate, and must not lie about.
+    if token and (admission_of(home) is None or may_renew(home, datetime.now(UTC))):
         keep_token(home, token)
     if detach:
         start_detached(home, without_token(sys.argv[1:]))

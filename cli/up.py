@@ -61,7 +61,7 @@ from cli.system import (
 from cli.terminal import fail, progress_bar
 from shared.kafka import Brokers, KafkaAway, TopicRefused, ensure_topics, noted_brokers
 from shared.network import Network, NetworkError, read_network
-from shared.tasks import end_task
+from shared.tasks import end_task, until_one_ends
 from shared.tls import TlsError
 from shared.token import TokenError, make_token
 from shared.topics import TOPICS
@@ -239,7 +239,7 @@ async def _run(launch: _Launch, *, open_browser: bool) -> None:
     deaths = DeathNotices()
     try:
         starting = asyncio.ensure_future(_start(launch, supervisor, deaths, notes))
-        stopping = asyncio.ensure_future(stopped.wait())
+        stopping = asyncio.create_task(stopped.wait())
         await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
             starting.cancel()
@@ -254,12 +254,10 @@ async def _run(launch: _Launch, *, open_browser: bool) -> None:
         saying = asyncio.create_task(_say_first_password(launch.options.home))
         watching = asyncio.create_task(watch.run())
         noting = asyncio.create_task(_note_brokers(launch))
-        await asyncio.wait([stopping, watching, noting], return_when=asyncio.FIRST_COMPLETED)
-        await end_task(saying)
-        await end_task(noting)
-        await end_task(watching)
-        if not watching.cancelled():
-            watching.result()
+        try:
+            await until_one_ends(stopping, watching, noting)
+        finally:
+            await end_task(saying)
     finally:
         _say("stopping")
         await deaths.stop()

@@ -11,10 +11,19 @@ from typing import Annotated
 import typer
 
 from cli import running
-from cli.admission import Admission, JoinRefused, admission_of, admit, default_name, tls_dir
+from cli.admission import (
+    Admission,
+    JoinRefused,
+    admission_of,
+    admit,
+    default_name,
+    renewed,
+    tls_dir,
+)
 from cli.among_others import broker_among_others, told_ready, was_one_of_several
 from cli.broker import BrokerError
 from cli.broker_settings import BrokerPlan
+from cli.certificate import watch_certificate
 from cli.cluster_client import ClusterClient, ClusterError, urls_of
 from cli.home import default_home
 from cli.invite import AsJson, Home, Valid, print_invite
@@ -86,6 +95,8 @@ def join(
                 wanted = name or default_name(ROLE)
                 admitted = admit(folder, at, wanted, hosts, role=ROLE, replaces=replace)
                 _say(f"{admitted.name} was admitted by {at.url}")
+            now = datetime.now(UTC)
+            admitted = renewed(folder, at, admitted, role=ROLE, now=now, say=_say)
             given = admitted._asdict()
             plan = joined_plan(
                 folder, given, machine=admitted.name, host=here, port=port, bind=bind
@@ -161,7 +172,9 @@ async def _run(home: Path, admitted: Admission, plan: BrokerPlan, web_port: int)
         notes.ready = True
         notes.write(supervisor)
         _say(f"{admitted.name} is a witness (Ctrl-C stops it)")
-        await follow(home, brokers)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(watch_certificate(home, _say))
+            group.create_task(follow(home, brokers))
 
     await until_stopped(work(), supervisor.stop)
 

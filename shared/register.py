@@ -101,10 +101,12 @@ def register(
     *,
     joins_as: str,
     replaces: str = "",
+    before_pem: bytes = b"",
 ) -> Admitted:
     """Ask the primary to admit this node as `joins_as`. Blocking. Raises RegisterError.
 
-    replaces: the machine that is gone, whose place it takes.
+    replaces: the machine that is gone, whose place it takes. before_pem: the certificate of this
+    node that shall be renewed.
     """
     try:
         server = pinned(primary.host, primary.port, token.fingerprint)
@@ -117,6 +119,8 @@ def register(
         "request": request_pem.decode(),
         "replaces": replaces,
     }
+    if before_pem:
+        body["before"] = before_pem.decode()
     answer = _post(trusting(server.certificate_pem), f"{primary.url}/api/v1/join", body)
     if answer.status_code != httpx.codes.OK:
         is_final = answer.status_code in (400, 403, 409)

@@ -1,4 +1,4 @@
-"""Ending a task for good."""
+"""Ending tasks for good."""
 
 import asyncio
 from typing import Any, Final
@@ -11,3 +11,13 @@ async def end_task(task: asyncio.Task[Any]) -> None:  # Any: its result is nobod
     while not task.done():
         task.cancel()
         await asyncio.wait([task], timeout=CANCEL_AGAIN_S)
+
+
+async def until_one_ends(*tasks: asyncio.Task[Any]) -> None:
+    """Wait until one of `tasks` is done, and end the others. Raises what one failed with."""
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        await end_task(task)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()

@@ -23,11 +23,12 @@ def make_node(
     directory: Path,
     *hosts: str,
     name: str = "node",
+    role: str = "",
     now: datetime | None = None,
 ) -> TlsFiles:
     """Write the files of a node that `authority` believes, by default one of this machine."""
     made = new_key_and_request(name, hosts or LOCAL)
-    certificate = authority.sign(made.request_pem, now=now or datetime.now(UTC))
+    certificate = authority.sign(made.request_pem, now=now or datetime.now(UTC), role=role)
     return write_node(directory, made.key_pem, certificate, authority.certificate_pem)
 
 

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -334,7 +334,7 @@ def open_central(
         if config.broker_number == 0 or not (servers := brokers_for_others(config)):
             return None
         known = keeper.facts
-        return replace(brokers, servers=servers if known is None else known.addresses)
+        return brokers.at(servers if known is None else known.addresses)
 
     keeper = Keeper(
         brokers=kept_brokers,

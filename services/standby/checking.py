@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from services.standby import measuring
 from services.standby.back import judged
@@ -11,10 +12,12 @@ from services.standby.copy_time import line_of
 from services.standby.given import Given
 from services.standby.joining import Checked
 from services.standby.kafka_here import KafkaHere
-from services.standby.preflight import Measured, preflight
+from services.standby.preflight import Measured, certificate_line, preflight
 from services.standby.primary_client import PrimaryAway
 from shared.own_address import is_here
 from shared.this_machine import this_machine
+from shared.tls import TlsFiles
+from shared.tls.renewal import ends_at, is_due
 
 
 async def check(
@@ -49,7 +52,10 @@ async def check(
         kept_days=await _kept_days(centrals, config),
     )
     copy_line = line_of(said.primary.store_bytes, config.copy_bytes_per_s, kafka_s=kafka.keeps_s)
-    return Checked((*preflight(here, said.primary, measured), copy_line), now_ms())
+    files = TlsFiles.in_directory(config.home / "tls")
+    now = datetime.fromtimestamp(now_ms() / 1000, UTC)
+    own = certificate_line(ends_at(files), now, is_due=is_due(files, now))
+    return Checked((*preflight(here, said.primary, measured), copy_line, own), now_ms())
 
 
 async def _kept_days(centrals: Centrals, config: StandbyConfig) -> tuple[int, ...] | None:

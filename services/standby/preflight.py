@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
@@ -110,6 +111,17 @@ def name_line(name: str, taken: str) -> Line:
         return Line("name", Light.GREEN, name)
     found, _, remedy = taken.partition(": ")
     return Line("name", Light.RED, found, remedy or "choose another by --name")
+
+
+def certificate_line(ends_at: datetime, now: datetime, *, is_due: bool) -> Line:
+    """Return the line of this machine's certificate. is_due: its launcher would renew it."""
+    check, remedy = "certificate", "start `steadflow standby join` here again, which renews it"
+    until = f"{ends_at:%Y-%m-%d}"
+    if ends_at <= now:
+        return Line(check, Light.RED, f"it ended on {until}, and nobody lets it in", remedy)
+    if is_due:
+        return Line(check, Light.AMBER, f"it ends in {(ends_at - now).days} days, {until}", remedy)
+    return Line(check, Light.GREEN, f"until {until}")
 
 
 def stops(lines: Sequence[Line]) -> list[Line]:

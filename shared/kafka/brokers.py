@@ -1,9 +1,10 @@
 """Which brokers a client connects to, and how: in the clear on one machine, or by TLS."""
 
+import copy
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from shared.config import ConfigError
 from shared.kafka.silence import Silences
@@ -34,6 +35,15 @@ class Brokers:
     def __str__(self) -> str:
         """Return the servers."""
         return self.servers
+
+    def at(self, servers: str) -> Self:
+        """Return the same cluster, begun with at other `servers`.
+
+        Certificates that were read and the knowledge of who is silent are shared; no file is read.
+        """
+        other = copy.copy(self)
+        object.__setattr__(other, "servers", servers)
+        return other
 
     @property
     def arguments(self) -> dict[str, Any]:  # Any: keywords of aiokafka, which ships no types.

@@ -87,7 +87,7 @@ def make_authority(directory: Path, *, now: datetime) -> Authority:
     if certificate_file.exists():
         return load_authority(directory)
     if key_file.exists():
-        key = _load_key(key_file)
+        key = load_key(key_file)
     else:
         key = ec.generate_private_key(ec.SECP256R1())
         write_whole(key_file, key_to_pem(key), mode=OWNER_ONLY)
@@ -161,7 +161,7 @@ def _name(common_name: str, unit: str = "") -> x509.Name:
 def load_authority(directory: Path) -> Authority:
     """Return the authority that is in `directory`. Raises TlsError."""
     key_file, certificate_file = directory / "ca.key", directory / "ca.pem"
-    key = _load_key(key_file)
+    key = load_key(key_file)
     try:
         certificate = x509.load_pem_x509_certificate(read_pem(certificate_file))
     except ValueError as error:
@@ -171,7 +171,8 @@ def load_authority(directory: Path) -> Authority:
     return Authority(certificate, key)
 
 
-def _load_key(key_file: Path) -> ec.EllipticCurvePrivateKey:
+def load_key(key_file: Path) -> ec.EllipticCurvePrivateKey:
+    """Return the key that is in a file for its owner only. Raises TlsError."""
     content = read_pem(key_file)
     check_owner_only(key_file)
     try:

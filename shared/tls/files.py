@@ -41,6 +41,10 @@ def read_pem(path: Path) -> bytes:
 
 
 def check_owner_only(key: Path) -> None:
-    """Raise TlsError when others than its owner may read `key`."""
-    if key.stat().st_mode & 0o077:
+    """Raise TlsError when others than its owner may read `key`, or nobody knows."""
+    try:
+        mode = key.stat().st_mode
+    except OSError as error:
+        raise TlsError(f"{key} cannot be read: {error.strerror}") from error
+    if mode & 0o077:
         raise TlsError(f"{key} must be readable by its owner only (chmod 600)")

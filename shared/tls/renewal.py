@@ -1,4 +1,4 @@
-"""Whether a node needs another certificate than it has."""
+"""Whether a node needs another certificate than it has, and how it gets one for its old key."""
 
 import ipaddress
 from collections.abc import Iterable
@@ -6,11 +6,14 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
 
-from shared.tls.authority import Authority
+from shared.tls.authority import Authority, load_key
 from shared.tls.contexts import client_context
 from shared.tls.errors import TlsError
 from shared.tls.files import TlsFiles, read_pem
+from shared.tls.request import KeyAndRequest, read_request, request_for
 
 RENEWED_BEFORE = timedelta(days=60)
 
@@ -30,6 +33,59 @@ def needs_another(
         return True
     held = {str(name.value).lower() for name in names}
     return not {_plain(host) for host in hosts} <= held
+
+
+def ends_at(files: TlsFiles) -> datetime:
+    """Return when the certificate ends, UTC. Raises TlsError."""
+    return _certificate(files).not_valid_after_utc
+
+
+def is_due(files: TlsFiles, now: datetime) -> bool:
+    """Whether it ends in 60 days, or has ended. Raises TlsError."""
+    return ends_at(files) - now < RENEWED_BEFORE
+
+
+def request_again(files: TlsFiles) -> KeyAndRequest:
+    """Return a request for the same again: key, name and hosts. Raises TlsError."""
+    certificate = _certificate(files)
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound) as error:
+        raise TlsError(f"{files.certificate} names no hosts") from error
+    hosts = [str(name.value) for name in names]
+    return request_for(load_key(files.key), _of(certificate, NameOID.COMMON_NAME), hosts)
+
+
+def renews(authority: Authority, before_pem: bytes, request_pem: bytes, *, role: str) -> bool:
+    """Whether a request is of a node that `authority` once certified as `role`, by the same key.
+
+    before_pem: its certificate, which may have ended: the request is signed by the key in it.
+    """
+    try:
+        asked = read_request(request_pem)
+        before = x509.load_pem_x509_certificate(before_pem)
+        before.verify_directly_issued_by(authority.certificate)
+        keys = [
+            key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+            for key in (before.public_key(), asked.public_key)
+        ]
+    except (TlsError, ValueError, TypeError, InvalidSignature):
+        return False
+    is_same_node = _of(before, NameOID.COMMON_NAME) == asked.name
+    is_same_role = _of(before, NameOID.ORGANIZATIONAL_UNIT_NAME) == role
+    return is_same_node and is_same_role and keys[0] == keys[1]
+
+
+def _certificate(files: TlsFiles) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(read_pem(files.certificate))
+    except ValueError as error:
+        raise TlsError(f"{files.certificate} is no certificate") from error
+
+
+def _of(certificate: x509.Certificate, what: x509.ObjectIdentifier) -> str:
+    found = certificate.subject.get_attributes_for_oid(what)
+    return str(found[0].value) if found else ""
 
 
 def _plain(host: str) -> str:

@@ -48,10 +48,14 @@ def new_key_and_request(name: str, hosts: Sequence[str]) -> KeyAndRequest:
 
     Raises TlsError for what no authority would sign.
     """
+    return request_for(ec.generate_private_key(ec.SECP256R1()), name, hosts)
+
+
+def request_for(key: ec.EllipticCurvePrivateKey, name: str, hosts: Sequence[str]) -> KeyAndRequest:
+    """Do the same with a key that is there."""
     _check_name(name)
     names = [_general_name(host) for host in dict.fromkeys(hosts)]
     _check_count(len(names))
-    key = ec.generate_private_key(ec.SECP256R1())
     request = (
         x509.CertificateSigningRequestBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))

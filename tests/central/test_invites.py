@@ -105,7 +105,7 @@ class Book:
     done: list[str] = field(default_factory=list)
 
     async def why_taken(self, who: Newcomer) -> str:
-        is_taken = who.name in self.taken and not who.is_again
+        is_taken = who.name in self.taken and not (who.is_again or who.renews)
         return f"one named {who.name} runs already" if is_taken else ""
 
     async def replace(self, _request: Request, gone: str, newcomer: str) -> None:
@@ -158,6 +158,7 @@ class Book:
                     self.why_taken,
                     self.replace,
                     self.stay,
+                    lambda request, before, joins_as: before == b"OLD",
                 ),
                 authorized=authorized,
                 to_primary=to_primary,
@@ -313,3 +314,14 @@ async def test_an_invite_can_be_taken_back() -> None:
 
     answer = await join(book, made["token"])
     assert (answer.status_code, "not known here" in answer.text) == (403, True)
+
+
+async def test_a_machine_whose_certificate_ends_joins_again_under_its_name() -> None:
+    book = Book(taken={"witness-1"})
+    wanted = {"name": "witness-1", "joins_as": "witness"}
+
+    async def asked(before: str) -> int:
+        token = (await invited(book, joins_as="witness"))["token"]
+        return (await join(book, token, before=before, **wanted)).status_code
+
+    assert [await asked(before) for before in ("", "of another", "OLD")] == [409, 409, 200]

@@ -1,14 +1,18 @@
 """Whoever keeps Kafka's machines goes on where another one left off."""
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping
 
 import pytest
 
+import services.central.brokers.keeper as keeping
 from services.central.brokers.growth import Wait
 from services.central.brokers.keeper import BrokerLimits, Keeper, number_of, wishes_over
 from shared.kafka import Brokers, KafkaAway
 from shared.membership import Controller, Facts, Member
 from shared.settings_events import MachineLeaves, SettingRemoved, SettingsEvent, key_of
+from shared.tasks import end_task
+from shared.tls import TlsError
 from tests.central.kafka_machines import MemoryMachines, cluster, dead, joined
 
 TURNS_MAX = 60
@@ -42,12 +46,13 @@ def keeper(
     limits: BrokerLimits = BrokerLimits(1, 2),  # noqa: B008  a tuple never changes
     noted: Callable[[str | None], None] = lambda text: None,
     closed: Collection[int] = (),
+    brokers: Callable[[], Brokers | None] | None = None,
 ) -> Keeper:
     async def reach(host: str, port: int) -> str:
         return f"{host}:{port} is closed" if port in closed else ""
 
     return Keeper(
-        brokers=lambda: Brokers("unused:1") if is_reached else None,
+        brokers=brokers or (lambda: Brokers("unused:1") if is_reached else None),
         local=Brokers("unused:1"),
         home=home,
         is_primary=lambda: is_primary,
@@ -219,3 +224,30 @@ async def test_neither_the_own_machine_nor_an_unknown_one_leaves() -> None:
 def test_a_broker_may_go_though_the_central_of_that_machine_lives() -> None:
     assert wishes_over([MachineLeaves("m2", 0)], {"m2"}) == []
     assert wishes_over([MachineLeaves("m2", 0, had_central=True)], {"m2"}) == ["m2"]
+
+
+async def test_a_certificate_that_cannot_be_read_for_a_moment_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(keeping, "BUSY_S", 0.0)
+    monkeypatch.setattr(keeping, "QUIET_S", 0.0)
+    machines, turns = MemoryMachines(cluster(1, 2, 3)), 0
+
+    def brokers() -> Brokers:
+        nonlocal turns
+        turns += 1
+        if turns <= 3:
+            raise TlsError("node.key and node.pem do not fit together")
+        return Brokers("unused:1")
+
+    one = keeper(machines, Settings(), brokers=brokers)
+    running = asyncio.create_task(one.run())
+    try:
+        async with asyncio.timeout(30):
+            while machines.facts_now.voters != (1, 2, 3):
+                await asyncio.sleep(0)
+                assert not running.done()
+    finally:
+        await end_task(running)
+    assert caplog.text.count("do not fit together") == 1
+    assert one.problem == ""

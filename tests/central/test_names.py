@@ -142,3 +142,13 @@ def test_two_that_join_at_once_under_one_name_are_told_apart(joins_as: JoinsAs) 
         assert not why("twin", joins_as, NOBODY._replace(invites=(over,)))
     other = STANDBY if joins_as is COLLECTOR else COLLECTOR
     assert not why("twin", other, NOBODY._replace(invites=(before,)))
+
+
+@pytest.mark.parametrize("joins_as", [WITNESS, COLLECTOR])
+def test_who_renews_its_certificate_keeps_its_name(joins_as: JoinsAs) -> None:
+    member = broker("m7", is_alive=False, number=7)
+    known = NOBODY._replace(
+        collectors=("m7",), facts=brokers(member, voters=(1, 7)), invites=(used("m7", joins_as),)
+    )
+    assert why("m7", joins_as, known)
+    assert not why("m7", joins_as, known, renews=True)

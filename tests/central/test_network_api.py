@@ -76,6 +76,13 @@ def test_how_far_it_is_follows_what_the_launcher_says(tmp_path: Path) -> None:
 
     write_standing(file, Standing(is_open=False, problem="port 19094 is taken"))
     assert opening_of(file, URL) == Opening(by_page=True, problem="port 19094 is taken")
+    # The launcher takes back what it could not open: why stays, and it can be asked for again.
+    file.unlink()
+    write_standing(file, Standing(problem="no such name"))
+    assert opening_of(file, "") == Opening(by_page=True, problem="no such name")
+    leave_wish(file, Wish("flows.example"))
+    assert opening_of(file, "") == Opening(by_page=True, is_under_way=True)
+    take_wish(file)
 
     write_standing(file, Standing())
     assert opening_of(file, URL) == Opening(by_page=True)

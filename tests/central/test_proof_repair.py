@@ -13,8 +13,9 @@ from services.central.applier import Applier
 from services.central.messages import Message
 from services.central.metadata.database import migrate, open_database
 from services.central.metadata.hints import Hints
-from services.central.metadata.repairs import Repair, Repairs
+from services.central.metadata.repairs import KEPT, REPAIRS_MAX, Repair, Repairs
 from services.central.metrics import CentralMetrics
+from services.central.proof.api import SINCE_MAX
 from services.central.proof.checking import check_periods, closed_records
 from services.central.proof.choosing import RepairRefused
 from services.central.proof.ledger import Ledger
@@ -348,7 +349,7 @@ async def test_what_is_open_or_unknown_is_refused(world: World) -> None:
 
 
 def test_repairs_are_numbered_for_ever_and_noted_once(database: Engine) -> None:
-    repairs = Repairs(database)
+    repairs = Repairs(database, kept=20)
     first, second = repairs.note([PERIOD, WHOLE_HOUR], NOW_MS)
     assert (first.number, second.number) == (1, 2)
     assert repairs.note([PERIOD], NOW_MS) == []
@@ -356,9 +357,22 @@ def test_repairs_are_numbered_for_ever_and_noted_once(database: Engine) -> None:
     assert again.number == 3
     repairs.finish(again, "done", NOW_MS)
     assert repairs.unfinished() == [second]
-    for number in range(4, 214):
+    for number in range(4, 34):
         (one,) = repairs.note([PERIOD], NOW_MS)
         assert one.number == number
         repairs.finish(one, "x" * 400, NOW_MS)
     assert repairs.unfinished() == [second]
-    assert len(repairs.newest(999)) <= 202
+    assert len(repairs.newest(999)) <= 22
+    assert [each.number for each in repairs.newest(2)] == [33, 32]
+    assert [each.number for each in repairs.newest(999, since=32)] == [33, 32]
+
+
+def test_how_each_of_one_request_ended_is_told_for_as_long_as_it_goes_on(database: Engine) -> None:
+    repairs = Repairs(database)
+    periods = [Period(1, MINUTE, HOUR_AT_MS + number * 60_000) for number in range(300)]
+    noted = repairs.note(periods, NOW_MS)
+    for each in noted:
+        repairs.finish(each, "done", NOW_MS)
+    told = repairs.newest(SINCE_MAX, since=noted[0].number)
+    assert {each.period for each in told if each.finished_ms} == set(periods)
+    assert SINCE_MAX >= KEPT >= REPAIRS_MAX

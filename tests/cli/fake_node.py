@@ -10,7 +10,10 @@ from typing import Any
 
 
 class FakeNode(HTTPServer):
-    """A registry or a central: answers `METHOD path`, and keeps what it was asked."""
+    """A registry or a central: answers `METHOD path`, whatever is asked behind a `?`.
+
+    It keeps what it was asked.
+    """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         """tls: for one that answers by HTTPS."""
@@ -54,7 +57,8 @@ class _Handler(BaseHTTPRequestHandler):
         server.asked.append(
             (asked, self.headers.get("Authorization", ""), json.loads(body or b"null"))
         )
-        status, content = server.answers.get(asked, (404, {"title": "Not Found"}))
+        nothing = (404, {"title": "Not Found"})
+        status, content = server.answers.get(asked.partition("?")[0], nothing)
         text = json.dumps(content).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))

@@ -9,6 +9,8 @@ import cli.known_brokers as known_brokers
 from cli.known_brokers import follow, with_known
 from shared.kafka import Brokers, KafkaAway
 from shared.tasks import end_task
+from shared.tls import TlsError
+from tests.tls_nodes import authority_in, make_node
 from tests.waiting import wait_until
 
 
@@ -62,5 +64,27 @@ async def test_what_cannot_be_noted_ends_nothing_and_is_noted_later(
     blocked.rmdir()
     await asyncio.to_thread(
         wait_until, lambda: with_known(tmp_path, "a:1") == "a:1,b:2", "both are noted", 30
+    )
+    await end_task(following)
+
+
+async def test_a_certificate_that_is_gone_for_a_moment_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = make_node(authority_in(tmp_path / "authority"), tmp_path / "tls")
+    whom: list[str] = []
+
+    async def asked(brokers: Brokers, *, patience_s: float) -> list[str]:
+        whom.append(brokers.servers)
+        if len(whom) == 1:
+            files.key.unlink()
+            raise TlsError("the key is missing")
+        return ["a:1", "b:2"]
+
+    monkeypatch.setattr(known_brokers, "broker_addresses", asked)
+    monkeypatch.setattr(known_brokers, "EVERY_S", 0.0)
+    following = asyncio.create_task(follow(tmp_path, Brokers("a:1", files)))
+    await asyncio.to_thread(
+        wait_until, lambda: bool(whom) and whom[-1] == "a:1,b:2", "both are asked", 30
     )
     await end_task(following)

@@ -11,11 +11,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from cli.broker import plan_broker
 from cli.broker_settings import BrokerPlan, server_properties
-from cli.network import NetworkWatch, network_file, prepare_tls, tls_dir, with_network
+from cli.network import (
+    NetworkWatch,
+    network_file,
+    prepare_tls,
+    tls_dir,
+    with_network,
+)
 from cli.ports import PortTaken, free_port
+from cli.refusals import check_refused, refusals
 from cli.supervise import ChildPlan, Supervisor
 from shared.network import (
     Network,
@@ -136,7 +145,7 @@ class Launcher:
             changed=lambda: None, say=self.said.append, meanwhile=self.meanwhile,
             closed=lambda: self.meanwhiles.append("closed"),
         )  # fmt: skip
-        self._works = works
+        self.works = works
         self.meanwhiles: list[str] = []
 
     @asynccontextmanager
@@ -149,7 +158,8 @@ class Launcher:
             self.meanwhiles.append("ended")
 
     def child_of(self, plan: BrokerPlan) -> ChildPlan:
-        is_broken = plan.network is not None and not self._works
+        network = plan.network
+        is_broken = network is not None and (not self.works or network.host == "gone.example")
         program = "raise SystemExit('no room')" if is_broken else SLEEP
 
         async def ready() -> bool:
@@ -161,11 +171,13 @@ class Launcher:
 
     async def noted(self, network: Network) -> dict[str, object]:
         """Enable, and return what the launcher noted once it is through."""
+        before = self.watch.noted["refusals"]
         write_network(network_file(self.home), network)
         async with asyncio.timeout(DEADLINE_S):
             while True:
                 noted = self.watch.noted
-                if noted["wanted"] == asdict(network) and (noted["is_open"] or noted["problem"]):
+                is_open = noted["wanted"] == asdict(network) and noted["is_open"]
+                if is_open or noted["refusals"] != before:
                     return noted
                 await asyncio.sleep(0.01)
 
@@ -213,14 +225,70 @@ async def test_services_are_told_once_the_broker_runs_for_this_machine_only(tmp_
 
 
 async def test_a_broker_that_does_not_start_so_is_started_as_it_was(tmp_path: Path) -> None:
+    network = Network("localhost", free_port(), bind="127.0.0.1")
     async with launcher(tmp_path, works=False) as one:
-        noted = await one.noted(Network("localhost", free_port(), bind="127.0.0.1"))
+        noted = await one.noted(network)
 
-        assert not noted["is_open"]
+        assert (noted["wanted"], noted["is_open"]) == (None, True)
+        assert noted["refused"] == asdict(network)
         assert "broker ended while it started: no room" in str(noted["problem"])
+        assert read_standing(network_file(tmp_path)).problem == noted["problem"]
         assert "NETWORK" not in one.plan.properties.read_text()
         assert one.supervisor.pid("broker")
         assert one.meanwhiles == ["begun", "ended"]
+        # The next start would fail by it.
+        assert not network_file(tmp_path).exists()
+
+        # The same again is tried again, whether it fails or not.
+        assert (await one.noted(network))["refusals"] == 2
+        one.works = True
+        noted = await one.noted(network)
+        assert (noted["wanted"], noted["problem"]) == (asdict(network), "")
+        assert one.meanwhiles == ["begun", "ended"] * 3
+
+
+async def test_what_was_open_stays_so_at_the_next_start_too(tmp_path: Path) -> None:
+    file = network_file(tmp_path)
+    network = Network("flows.example", free_port(row=2), {}, "127.0.0.1")
+    async with launcher(tmp_path) as one:
+        assert (await one.noted(network))["is_open"]
+        certificate = TlsFiles.in_directory(tls_dir(tmp_path)).certificate
+
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            for refused in (
+                Network("gone.example", network.kafka_port, {}, "127.0.0.1"),
+                Network("other.example", port, {}, "127.0.0.1"),
+            ):
+                noted = await one.noted(refused)
+                assert noted["refused"] == asdict(refused)
+                assert (noted["wanted"], noted["is_open"]) == (asdict(network), True)
+                assert read_network(file) == network
+                names = x509.load_pem_x509_certificate(certificate.read_bytes())
+                assert b"flows.example" in names.public_bytes(Encoding.DER)
+        assert "NETWORK://flows.example" in one.plan.properties.read_text()
+
+        # Asked for again, what is open is no problem any more.
+        write_network(file, network)
+        async with asyncio.timeout(DEADLINE_S):
+            while one.watch.noted["problem"]:
+                await asyncio.sleep(0.01)
+
+
+def test_only_what_was_refused_since_is_told() -> None:
+    network, other = Network("flows.example", 19_094), Network("other.example", 19_094)
+    facts = {
+        "network": {"refused": asdict(network), "refusals": 2, "problem": "no such name"},
+    }
+    assert refusals(facts) == 2
+    with pytest.raises(NetworkError, match="no such name"):
+        check_refused(facts, network, before=1)
+    check_refused(facts, network, before=2)
+    check_refused(facts, other, before=1)
+    check_refused(facts, None, before=1)
+    older: list[dict[str, object] | None] = [None, {}, {"network": {}}]
+    for unknown in older:
+        check_refused(unknown, network, before=refusals(unknown))
 
 
 async def test_a_taken_port_or_an_impossible_name_restarts_nothing(tmp_path: Path) -> None:

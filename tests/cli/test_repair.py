@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from cli import repair
 from cli.__main__ import app
-from cli.repair import chosen
+from cli.repair import UNTOLD, chosen, ended_of
 from shared.token import make_token
 from tests.cli.fake_node import FakeNode
 
@@ -21,6 +21,10 @@ NOTED = {**PLACE, "number": 3, "noted_at": STARTS_AT, "finished_at": None, "outc
 OUTCOME = "12 rows written again from the log"
 ENDED = {**NOTED, "number": 4, "finished_at": STARTS_AT, "outcome": OUTCOME}
 EARLIER = {**ENDED, "number": 2, "outcome": "an earlier one"}
+
+
+def proof(repairs: list[Any], under_repair: Sequence[Any] = ()) -> dict[str, Any]:
+    return {"repairs": repairs, "under_repair": list(under_repair)}
 
 
 @pytest.fixture
@@ -34,7 +38,7 @@ def member() -> Iterator[FakeNode]:
     ]
     server.answers["GET /api/v1/cluster"] = (200, {"nodes": nodes})
     server.answers["POST /api/v1/proof/repair"] = (202, {"rows": [NOTED]})
-    server.answers["GET /api/v1/proof"] = (200, {"repairs": [ENDED, EARLIER]})
+    server.answers["GET /api/v1/proof"] = (200, proof([ENDED, EARLIER]))
     yield server
     server.shutdown()
     thread.join()
@@ -78,12 +82,12 @@ def test_the_primary_and_a_single_minute_are_asked_for_by_name(
 def test_it_waits_until_the_repair_has_ended(
     member: FakeNode, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    member.answers["GET /api/v1/proof"] = (200, {"repairs": [NOTED, EARLIER]})
+    member.answers["GET /api/v1/proof"] = (200, proof([NOTED, EARLIER]))
     waited: list[float] = []
 
     def ends(duration_s: float) -> None:
         waited.append(duration_s)
-        member.answers["GET /api/v1/proof"] = (200, {"repairs": [ENDED, EARLIER]})
+        member.answers["GET /api/v1/proof"] = (200, proof([ENDED, EARLIER]))
 
     monkeypatch.setattr("cli.repair.time.sleep", ends)
     done = steadflow(member, home)
@@ -92,9 +96,44 @@ def test_it_waits_until_the_repair_has_ended(
     assert OUTCOME in done.output
 
 
+def minutes(count: int) -> list[dict[str, Any]]:
+    """Return as many repairs as they were noted, the oldest first."""
+    places = [
+        {**PLACE, "starts_at": f"2026-03-02T{n // 60:02}:{n % 60:02}:00.000Z"} for n in range(count)
+    ]
+    return [{**NOTED, **place, "number": n} for n, place in enumerate(places, start=1)]
+
+
+def test_of_more_than_are_shown_it_ends_and_says_of_each_how(member: FakeNode, home: Path) -> None:
+    noted = minutes(101)
+    member.answers["POST /api/v1/proof/repair"] = (202, {"rows": noted})
+    ended = [{**row, "finished_at": STARTS_AT, "outcome": OUTCOME} for row in reversed(noted)]
+    member.answers["GET /api/v1/proof"] = (200, proof(ended))
+    done = steadflow(member, home)
+    assert (done.exit_code, done.output.count(OUTCOME)) == (0, 101)
+    assert ("GET /api/v1/proof?since=1") in [asked for asked, _, _ in member.asked]
+
+    # An older central shows the newest 100 all the same.
+    member.answers["GET /api/v1/proof"] = (200, proof(ended[:100]))
+    done = steadflow(member, home)
+    assert (done.exit_code, done.output.count(OUTCOME)) == (1, 100)
+    assert f"minute {noted[0]['starts_at']} of stream 00c0ffee00c0ffee: {UNTOLD}" in done.output
+
+
+def test_what_is_not_shown_and_under_repair_has_not_ended() -> None:
+    first, second, third = minutes(3)
+    places = [(row["stream"], row["level"], row["starts_at"]) for row in (first, second, third)]
+    waiting = dict(zip(places, (first, second, third), strict=True))
+    before = {**first, "number": 0, "finished_at": STARTS_AT, "outcome": "an earlier one"}
+    ended = {**third, "finished_at": STARTS_AT, "outcome": OUTCOME}
+    assert ended_of(waiting, proof([ended, second, before], [first])) == [ended]
+    (untold, told) = ended_of(waiting, proof([ended, second, before]))
+    assert (untold["number"], untold["outcome"], told) == (1, UNTOLD, ended)
+
+
 @pytest.mark.parametrize("outcome", ["refused: Kafka no longer holds it", "failed: something"])
 def test_what_was_not_mended_is_an_error(member: FakeNode, home: Path, outcome: str) -> None:
-    member.answers["GET /api/v1/proof"] = (200, {"repairs": [{**ENDED, "outcome": outcome}]})
+    member.answers["GET /api/v1/proof"] = (200, proof([{**ENDED, "outcome": outcome}]))
     done = steadflow(member, home)
     assert done.exit_code == 1
     assert outcome in done.output

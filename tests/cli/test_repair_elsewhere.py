@@ -46,7 +46,8 @@ def elsewhere(authority: Authority, tmp_path: Path) -> Iterator[FakeNode]:
     """A standby on another machine, which answers nobody without a certificate."""
     files = make_node(authority, tmp_path / "elsewhere")
     with answering(server_context(files, client_certificates="required")) as node:
-        node.answers = {REPAIR: (202, {"rows": [NOTED]}), PROOF: (200, {"repairs": [ENDED]})}
+        proof = {"repairs": [ENDED], "under_repair": []}
+        node.answers = {REPAIR: (202, {"rows": [NOTED]}), PROOF: (200, proof)}
         yield node
 
 

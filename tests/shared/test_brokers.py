@@ -61,3 +61,19 @@ def test_every_service_names_the_setting_of_a_wrong_folder(tmp_path: Path) -> No
     for check in checks:
         with pytest.raises(ConfigError, match=r"^setting kafka_tls_dir: .*/ca\.pem is missing"):
             check()
+
+
+def test_elsewhere_it_is_the_same_cluster_and_no_file_is_read(tmp_path: Path) -> None:
+    files = make_node(authority_in(tmp_path / "authority"), tmp_path / "node")
+    brokers = Brokers("a:1", files)
+    files.key.unlink()
+
+    other = brokers.at("b:2")
+
+    assert (brokers.servers, other.servers) == ("a:1", "b:2")
+    assert other.arguments["bootstrap_servers"] == "b:2"
+    assert other.arguments["ssl_context"] is brokers.arguments["ssl_context"]
+    assert other.silences is brokers.silences
+    # Made anew it would read them, and fail while they are replaced.
+    with pytest.raises(TlsError, match="is missing"):
+        Brokers("b:2", files)

@@ -15,6 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.tls import Authority, TlsError, make_authority, new_key_and_request, read_request
+from shared.tls.renewal import renews, request_again
+from tests.tls_nodes import authority_in, make_node
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 
@@ -206,3 +208,24 @@ def test_two_authorities_have_two_names(tmp_path: Path, authority: Authority) ->
     other = make_authority(tmp_path, now=NOW)
 
     assert other.certificate.subject != authority.certificate.subject
+
+
+def test_only_the_same_node_of_the_same_role_and_key_renews(tmp_path: Path) -> None:
+    authority, long_ago = authority_in(tmp_path / "a"), datetime.now(UTC) - timedelta(days=900)
+    files = make_node(authority, tmp_path / "w", name="w", role="witness", now=long_ago)
+    other = make_node(authority, tmp_path / "x", name="x", role="witness")
+    same_name = make_node(authority, tmp_path / "w2", name="w", role="witness")
+    foreign = make_node(authority_in(tmp_path / "b"), tmp_path / "f", name="w", role="witness")
+    before, request = files.certificate.read_bytes(), request_again(files).request_pem
+
+    assert renews(authority, before, request, role="witness")
+    assert not renews(authority, before, request, role="standby")
+    assert not renews(authority, b"none", request, role="witness")
+    assert not renews(authority, before, b"none", role="witness")
+    for each in (other, same_name, foreign):
+        certificate, asked = each.certificate.read_bytes(), request_again(each).request_pem
+        assert not renews(authority, before, asked, role="witness")
+        assert not renews(authority, certificate, request, role="witness")
+    # Of a foreign authority it all fits together, and is believed nevertheless by nobody here.
+    certificate, asked = foreign.certificate.read_bytes(), request_again(foreign).request_pem
+    assert not renews(authority, certificate, asked, role="witness")

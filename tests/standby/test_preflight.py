@@ -1,6 +1,7 @@
 """Every check before a join, green, amber and red, and what it says to do."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,12 +12,14 @@ from services.standby.preflight import (
     Line,
     Measured,
     Primary,
+    certificate_line,
     name_line,
     preflight,
     stops,
 )
 from shared.machine import Machine
 from shared.this_machine import this_machine
+from shared.tls.renewal import RENEWED_BEFORE
 
 HERE = Machine(
     release="1.0",
@@ -135,6 +138,22 @@ async def test_what_a_central_here_would_keep_is_what_its_environment_says(
     assert await kept_days() == (12, 30, 730)
     monkeypatch.setenv("STEADFLOW_CENTRAL_RAW_DAYS", "never")
     assert await kept_days() is None
+
+
+@pytest.mark.parametrize(
+    ("days", "light", "found"),
+    [
+        (100, Light.GREEN, "until 2028-04-05"),
+        (770, Light.AMBER, "it ends in 55 days, 2028-04-05"),
+        (830, Light.RED, "it ended on 2028-04-05, and nobody lets it in"),
+    ],
+)
+def test_a_certificate_that_ends_is_said_in_time(days: int, light: Light, found: str) -> None:
+    signed = datetime(2026, 1, 1, tzinfo=UTC)
+    ends_at, now = signed + timedelta(days=825), signed + timedelta(days=days)
+    line = certificate_line(ends_at, now, is_due=ends_at - now < RENEWED_BEFORE)
+    assert (line.check, line.light, line.found) == ("certificate", light, found)
+    assert bool(line.remedy) is (light is not Light.GREEN)
 
 
 def only_line_is(check: str, light: Light, lines: list[Any]) -> None:

@@ -22,6 +22,7 @@ from services.central.settings import SettingsAway
 from shared.kafka import Brokers, KafkaAway, Membership, MembershipRefused, open_membership
 from shared.membership import Disk, Facts, Member
 from shared.settings_events import MachineLeaves, SettingRemoved, SettingsEvent, leaving_key
+from shared.tls import TlsError
 
 log = logging.getLogger(__name__)
 
@@ -186,7 +187,7 @@ class Keeper:
             try:
                 await self.turn()
                 self.problem = ""
-            except (KafkaAway, MembershipRefused, SettingsAway, NotPrimary) as error:
+            except (KafkaAway, MembershipRefused, SettingsAway, NotPrimary, TlsError) as error:
                 if str(error) != self.problem:
                     log.warning("machines: %s", error)
                 self.problem = str(error)

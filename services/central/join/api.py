@@ -44,7 +44,8 @@ class NewInvite(BaseModel):
 class Join(BaseModel):
     """A token, who joins with it and as what, and its certificate signing request (PEM).
 
-    replaces: the machine that is gone, whose place it takes; empty for none.
+    replaces: the machine that is gone, whose place it takes; empty for none. before: the
+    certificate (PEM) that it has and that ends, for a request by the same key; empty for none.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -53,6 +54,7 @@ class Join(BaseModel):
     joins_as: JoinsAs = JoinsAs.STANDBY
     request: str = Field(max_length=REQUEST_BYTES_MAX)
     replaces: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,64}$")
+    before: str = Field("", max_length=REQUEST_BYTES_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ class Joining:
     name that joined as this is told. install: lines that get the release there, from that url;
     blocking. why_taken: why that name is another's, in a sentence; empty when it is free.
     replace: has the second machine take the place of the first, in the name of that request; raises
-    HTTPException. stay: keeps a machine that was leaving.
+    HTTPException. stay: keeps a machine that was leaving. renews: whether that request is of a node
+    that the authority certified in that role before, by that certificate.
     """
 
     url: Callable[[], str]
@@ -86,6 +89,7 @@ class Joining:
     why_taken: Callable[[Newcomer], Awaitable[str]]
     replace: Callable[[Request, str, str], Awaitable[None]]
     stay: Callable[[str], Awaitable[None]]
+    renews: Callable[[bytes, bytes, JoinsAs], bool] = lambda request, before, joins_as: False
 
 
 def invites_router(
@@ -176,7 +180,12 @@ def invites_router(
                 raise HTTPException(HTTPStatus.FORBIDDEN, str(error)) from error
             shown = {"name": body.name, "joins_as": used.joins_as, "replaces": body.replaces}
             asked_by_invite(used.invite, shown)
-            newcomer = Newcomer(body.name, body.joins_as, signed.key, is_again=used in known)
+            renews = bool(body.before) and joining.renews(
+                body.request.encode(), body.before.encode(), body.joins_as
+            )
+            newcomer = Newcomer(
+                body.name, body.joins_as, signed.key, is_again=used in known, renews=renews
+            )
             if why := await joining.why_taken(newcomer):
                 raise HTTPException(HTTPStatus.CONFLICT, why)
             if body.replaces:

@@ -22,6 +22,7 @@ from shared.network import Network, NetworkError, read_network
 from shared.settings_events import Invite
 from shared.tls import Authority, TlsError, fingerprint, last_certificate, load_authority
 from shared.tls.files import read_pem
+from shared.tls.renewal import renews
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +127,9 @@ def joining_of(
         why_taken=taken,
         replace=replace,
         stay=keeper.stay,
+        renews=lambda request, before, joins_as: renews(
+            authority, before, request, role=joins_as.value
+        ),
     )
 
 

@@ -17,13 +17,15 @@ OTHER: Final = "choose another by --name"
 class Newcomer(NamedTuple):
     """Who joins. key: hash of its public key; empty where it shows none yet.
 
-    is_again: its invite admitted this name and key before.
+    is_again: its invite admitted this name and key before. renews: it has, or had, a certificate
+    of that name, role and key, and only needs another one.
     """
 
     name: str
     joins_as: JoinsAs
     key: str = ""
     is_again: bool = False
+    renews: bool = False
 
 
 class Known(NamedTuple):
@@ -49,6 +51,8 @@ def listed_centrals(state: RolesState, own: str) -> dict[str, bool]:
 
 def why_taken(who: Newcomer, known: Known) -> str:
     """Return why nobody else can have that name, in a sentence; empty when one can."""
+    if who.renews:
+        return ""
     if who.joins_as is JoinsAs.COLLECTOR:
         if not who.is_again and who.name in known.collectors:
             return f"a collector named {who.name} runs already: {OTHER}"

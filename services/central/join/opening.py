@@ -24,10 +24,13 @@ def opening_of(network_file: Path | None, url: str) -> Opening:
     """Return it; reads three small files. url: where others reach this central, empty if not."""
     if network_file is None:
         return CLOSED
+    if has_wish(network_file):
+        # What prevented an earlier one says nothing of it.
+        return Opening(by_page=True, is_under_way=True)
     standing = read_standing(network_file)
     try:
-        is_wanted = has_wish(network_file) or read_network(network_file) is not None
+        is_wanted = read_network(network_file) is not None
     except NetworkError as error:
         return Opening(by_page=True, problem=str(error))
-    is_there = bool(url) and standing.is_open and not has_wish(network_file)
+    is_there = bool(url) and standing.is_open
     return Opening(True, is_wanted and not is_there and not standing.problem, standing.problem)

@@ -11,8 +11,13 @@ from services.central.metadata.database import to_write
 from services.central.metadata.models import RepairRow
 from shared.digest_records import Period
 
-KEPT: Final = 200
-"""Finished repairs that are remembered; the newest number always is."""
+REPAIRS_MAX: Final = 1_000
+"""Noted by one request at most."""
+KEPT: Final = 2 * REPAIRS_MAX
+"""Finished repairs that are remembered; the newest number always is.
+
+Twice as many as one request notes: whoever asked learns how each ended, though others ask too.
+"""
 OUTCOME_CHARACTERS: Final = 300
 
 
@@ -33,9 +38,10 @@ class Repair:
 class Repairs:
     """The only place that reads and writes them. Blocking."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, kept: int = KEPT) -> None:
         """Use an open, migrated database."""
         self._engine = engine
+        self._kept = kept
 
     def note(self, periods: Iterable[Period], now_ms: int) -> list[Repair]:
         """Note a repair of each period that is not under repair already; return the new ones."""
@@ -72,14 +78,19 @@ class Repairs:
             )
             session.execute(
                 delete(RepairRow).where(
-                    RepairRow.finished_ms > 0, RepairRow.number < _next(session) - KEPT
+                    RepairRow.finished_ms > 0, RepairRow.number < _next(session) - self._kept
                 )
             )
 
-    def newest(self, count: int) -> list[Repair]:
-        """Return the newest repairs, newest first."""
+    def newest(self, count: int, *, since: int = 0) -> list[Repair]:
+        """Return the newest repairs, newest first. since: none with a lower number."""
         with Session(self._engine) as session:
-            rows = session.scalars(select(RepairRow).order_by(RepairRow.number.desc()).limit(count))
+            rows = session.scalars(
+                select(RepairRow)
+                .where(RepairRow.number >= since)
+                .order_by(RepairRow.number.desc())
+                .limit(count)
+            )
             return [_repair(row) for row in rows]
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from services.central.metadata.repairs import KEPT, REPAIRS_MAX
 from services.central.proof.choosing import RepairRefused
 from services.central.proof.part import ProofPart
 from services.central.proof.view import (
@@ -18,6 +19,9 @@ from services.central.proof.view import (
 from shared.digest_records import MINUTE, PERIOD_MS, Period
 
 REPAIRS_SHOWN = 100
+SINCE_MAX: Final = KEPT + REPAIRS_MAX
+"""All that were kept, and as many that have not ended."""
+NUMBER_MAX: Final = 2**31 - 1
 
 
 class RepairWanted(BaseModel):
@@ -58,11 +62,16 @@ def proof_router(part: ProofPart, authorized: Callable[[Request], Awaitable[None
         description="`proven`: every closed minute until then is equal. `copy`: how far all here "
         "is what the primary holds, and how many differences hold that up. `differences`: the "
         "oldest 100; `wrong` names who is known to be wrong. `scrub`: how long a changed row goes "
-        "unseen.",
+        "unseen. `repairs`: the newest 100, or with `since` all from that number on.",
         responses={200: {"content": {"application/json": {"example": EXAMPLE}}}},
     )
-    async def proof() -> dict[str, Any]:  # Any: JSON.
-        repairs = await part.repairs.newest(REPAIRS_SHOWN)
+    async def proof(
+        since: Annotated[int | None, Query(ge=1, le=NUMBER_MAX, description="A repair's.")] = None,
+    ) -> dict[str, Any]:  # Any: JSON.
+        if since is None:
+            repairs = await part.repairs.newest(REPAIRS_SHOWN)
+        else:
+            repairs = await part.repairs.newest(SINCE_MAX, since=since)
         return proof_view(
             part.ledger, part.copy(), part.scrubber.order, part.repairs.periods, repairs
         )

@@ -1,12 +1,8 @@
 """What a request for repair means here; pure."""
 
-from typing import Final
-
+from services.central.metadata.repairs import REPAIRS_MAX
 from services.central.proof.ledger import Ledger
 from shared.digest_records import HOUR, MINUTE, PERIOD_MS, Period
-
-REPAIRS_MAX: Final = 1_000
-"""Taken by one request, the oldest first."""
 
 
 class RepairRefused(Exception):
@@ -16,7 +12,8 @@ class RepairRefused(Exception):
 def choose(ledger: Ledger, wanted: Period | None) -> list[Period]:
     """Return `wanted`, or every period that differs and is not known to be right here.
 
-    An hour goes with its minute. Raises RepairRefused where there is nothing to do here.
+    Of many the oldest. An hour goes with its minute. Raises RepairRefused where there is nothing
+    to do here.
     """
     if wanted is not None:
         return [wanted]

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 from sqlalchemy.exc import DBAPIError
 
@@ -64,9 +65,9 @@ class RepairQueue:
         self._wake.set()
         return [self._waiting[period] for period in wanted if period in self._waiting]
 
-    async def newest(self, count: int) -> list[Repair]:
-        """Return the newest repairs, newest first."""
-        return await asyncio.to_thread(self._repairs.newest, count)
+    async def newest(self, count: int, *, since: int = 0) -> list[Repair]:
+        """Return the newest repairs, as `Repairs` does."""
+        return await asyncio.to_thread(partial(self._repairs.newest, count, since=since))
 
     async def run(self) -> None:
         """Repair until cancelled."""
