@@ -20,7 +20,11 @@ def main() -> None:
     """Make the folder, and print its path."""
     has_room = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM_BYTES
     is_free = psutil.virtual_memory().available >= AVAILABLE_BYTES
-    print(tempfile.mkdtemp(prefix="steadflow-tests-", dir=MEMORY if has_room and is_free else None))
+    place = MEMORY if has_room and is_free else None
+    folder = Path(tempfile.mkdtemp(prefix="steadflow-tests-", dir=place))
+    # PostgreSQL refuses to be root: as somebody else it has to come to its own folder in this one.
+    folder.chmod(0o711)
+    print(folder)
 
 
 if __name__ == "__main__":
