@@ -37,12 +37,14 @@ class Brokers:
         return self.servers
 
     def at(self, servers: str) -> Self:
-        """Return the same cluster, begun with at other `servers`.
+        """Return the same cluster, begun with at other `servers`: another listener of it, maybe.
 
-        Certificates that were read and the knowledge of who is silent are shared; no file is read.
+        Certificates that were read are shared, no file is read. What is known of brokers is not:
+        each listener tells other addresses of the same ones.
         """
         other = copy.copy(self)
         object.__setattr__(other, "servers", servers)
+        object.__setattr__(other, "silences", Silences())
         return other
 
     @property
