@@ -52,9 +52,12 @@ class Site:
 
     @contextmanager
     def failover_page(self) -> Iterator[FailoverPage]:
-        """The page of central-a, logged in."""
+        """The page of the primary, which is on the first machine; logged in."""
+        wait_until(lambda: self.acting_url() is not None, "one acts", DEADLINE_S)
+        url = self.acting_url()
+        assert url is not None
         permissions = ["clipboard-read", "clipboard-write"]
-        with browsing(self.browser, self.system_url, permissions=permissions) as (page, _):
+        with browsing(self.browser, url, permissions=permissions) as (page, _):
             page.goto("/login?next=/failover")
             page.get_by_label("Password").fill(self.password)
             page.get_by_role("button", name="Log in").click()
@@ -91,10 +94,13 @@ class Site:
             "central-a"
         ]
 
-    def acts(self, central: str) -> bool:
-        """Whether a central of the first machine is the primary, and ready to change anything."""
-        found = self.system.ask(central, "/api/v1/cluster")
-        return bool(found and found["acts"] and found["primary"] == central)
+    def acting_url(self) -> str | None:
+        """Where the central of the first machine answers that may change anything; None without."""
+        for each in self.system.status()["centrals"]:
+            told = self.system.ask(each["name"], "/api/v1/cluster")
+            if told and told["acts"] and told["primary"] == each["name"]:
+                return str(each["url"])
+        return None
 
     def urls(self, home: Path) -> dict[str, str]:
         found = [*self.system.status()["centrals"], *gather(home)["centrals"]]
@@ -113,7 +119,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         made = system.run("user", "password", "--random", "--home", str(system.home))
         password = made.stdout.strip()
         site = Site(system, sending, https_port, {kafka_port}, folder, browser, password)
-        wait_until(lambda: site.acts("central-a"), "central-a acts", DEADLINE_S)
         with site.failover_page() as page:
             page.enable(https_port=https_port, kafka_port=kafka_port)
         yield site
