@@ -256,8 +256,7 @@ def test_a_machine_joins_and_holds_what_the_others_hold(site: Site, standby: Pat
 def test_on_the_page_the_role_is_handed_to_it_and_a_drill_is_run(site: Site, standby: Path) -> None:
     with site.failover_page() as page:
         expect(page.machine(NAME)).to_contain_text("hot standby")
-        page.ask("Switch over…", "Switch over", to=NAME)
-        page.close(f"{NAME} is primary, after")
+        page.switch_over(NAME)
         expect(page.page.get_by_label("Failover now").locator("dd").first).to_have_text(NAME)
         number = page.drilled()
         expect(page.page.get_by_role("heading", level=1)).to_have_text("Failover drill: PASSED")
