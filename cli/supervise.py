@@ -42,7 +42,8 @@ class ChildPlan:
     temporary: folder for its temporary files, emptied before each start: what was killed left some.
     boot_id_variable: of the environment; gets another boot id at each start. on_end: told the boot
     id at once when the child ends without being asked to. restart_s: after its end, where it had
-    lived long enough. stops_last: the others need it until they have ended.
+    lived long enough. stops_last: the others need it until they have ended. start_tries: as often
+    it may end before it was ready once.
     """
 
     name: str
@@ -57,6 +58,7 @@ class ChildPlan:
     on_end: Callable[[str], None] | None = None
     restart_s: float = 0.2
     stops_last: bool = False
+    start_tries: int = 1
 
 
 class _Life(NamedTuple):
@@ -122,15 +124,23 @@ class Supervisor:
     async def start(self, plan: ChildPlan) -> None:
         """Start a child and wait until it is ready; from then on it is restarted when it ends.
 
-        Raises StartError with the last line of its log when it ends or does not become ready.
+        Raises StartError with the last line of its log when it ends too often or does not become
+        ready.
         """
+        tries = plan.start_tries
         life = await self._spawn(plan)
         child = self._add(plan, life)
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + plan.start_timeout_s
         while not await plan.ready():
             if life.process.returncode is not None:
-                raise StartError(f"{plan.name} ended while it started: {last_line(plan.log)}")
+                tries -= 1
+                why = f"{plan.name} ended while it started: {last_line(plan.log)}"
+                if tries <= 0:
+                    raise StartError(why)
+                self.say(f"{why}; starting it again")
+                child.life = life = await self._spawn(plan)
+                self.note()
             if loop.time() > deadline_s:
                 raise StartError(
                     f"{plan.name} was not ready after {plan.start_timeout_s:.0f} s: see {plan.log}"

@@ -105,6 +105,9 @@ def broker_child(plan: BrokerPlan, class_path: Sequence[Path]) -> ChildPlan:
         start_timeout_s=120.0,
         stop_timeout_s=20.0,
         stops_last=True,
+        # One that does not vote yet may end when it asks for the leader in the wrong moment:
+        # "Expected to be Follower, but the current state is UnattachedState".
+        start_tries=1 if plan.joined is None else 3,
     )
 
 

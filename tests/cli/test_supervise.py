@@ -220,6 +220,31 @@ async def test_one_that_is_kept_may_come_later(tmp_path: Path) -> None:
     await children.stop()
 
 
+async def test_one_that_may_end_once_while_it_starts_is_started_again(tmp_path: Path) -> None:
+    said: list[str] = []
+    children, mark = supervisor(said), tmp_path / "ended once"
+    program = (
+        "import pathlib, sys, time\n"
+        f"mark = pathlib.Path({str(mark)!r})\n"
+        "if not mark.exists():\n"
+        "    mark.touch()\n"
+        "    sys.exit('in the wrong moment')\n"
+        "time.sleep(600)"
+    )
+
+    async def ready() -> bool:
+        return mark.exists() and children.pid("child") is not None and bool(said)
+
+    once = replace(plan(tmp_path, program), ready=ready)
+    with pytest.raises(StartError, match="in the wrong moment"):
+        await children.start(once)
+    mark.unlink()
+    await children.start(replace(once, start_tries=2))
+    await children.stop()
+
+    assert said == ["child ended while it started: in the wrong moment; starting it again"]
+
+
 async def test_a_child_that_cannot_start_is_named_with_its_last_words(tmp_path: Path) -> None:
     children = supervisor()
     program = "import sys; sys.exit('unknown setting STEADFLOW_X')"
