@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-OWN_AGAIN = 0.85
-"""A little more than the periods between two ticks that both count."""
 LATER_AT_LEAST = 1.05
 LATER_AT_MOST = 1.15
 
@@ -34,12 +32,11 @@ def after_valid(
     waited for a broker that is gone; counted from the reading, the next one would come too late
     just then. chance: uniform in [0, 1).
 
-    Whose tick it was goes first again: the others come in only where that one stays away.
+    Whose tick it was goes first again: the others come in only where that one stays away. Where all
+    is slow ticks are read late and come slower, so that nobody is taken for dead who is slow too.
     """
     later = LATER_AT_LEAST + (LATER_AT_MOST - LATER_AT_LEAST) * chance
-    return ticking._replace(
-        valid_s=now_s - max(0.0, age_s), patience=OWN_AGAIN if is_own else later
-    )
+    return ticking._replace(valid_s=now_s - max(0.0, age_s), patience=1.0 if is_own else later)
 
 
 def due_s(ticking: Ticking, *, period_s: float) -> float:
