@@ -21,8 +21,8 @@ from tests.faults.watch import Watch
 
 TABLE = os.environ.get("STEADFLOW_FAULT_TABLE")
 KINDS = kinds_of(os.environ.get("STEADFLOW_FAULT_KINDS", "").split(","), Kind)
-RUNS = int(os.environ.get("STEADFLOW_FAULT_RUNS", -(-len(KINDS) // 2)))
-"""Half of the kinds, others each time, where nobody asks for more."""
+RUNS = int(os.environ.get("STEADFLOW_FAULT_RUNS", -(-len(KINDS) // 3)))
+"""A third of the kinds, others each time, where nobody asks for more."""
 
 
 @pytest.mark.kafka

@@ -15,7 +15,7 @@ from tests.faults.system import System, kill, running, traffic
 from tests.waiting import wait_until
 
 TABLE = os.environ.get("STEADFLOW_KILL_TABLE")
-RUNS = int(os.environ.get("STEADFLOW_KILL_RUNS", "4"))
+RUNS = int(os.environ.get("STEADFLOW_KILL_RUNS", "3"))
 WORKERS = (1, 3) if "STEADFLOW_KILL_RUNS" in os.environ else (3,)
 """With one worker every process is killed by `test_faults.py` too, to the same books."""
 VICTIMS = ("holder", "receiver", "decoder", "central-a", "central-b", "broker")
