@@ -277,11 +277,14 @@ class Registry:
                 async with asyncio.timeout(LOOK_AGAIN_S):
                     await self._news.wait()
             self._news.clear()
-            state = self.state
             if not self._is_read:
                 continue
             with contextlib.suppress(KafkaAway):
                 await self._appender.be_ready()
+            # As it is now: what others decided meanwhile is not decided again, least of all a Config.
+            state = self.state
+            if not self._is_read:
+                continue
             try:
                 await self._configure(state)
                 await self._claim(state)
