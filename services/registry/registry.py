@@ -281,7 +281,7 @@ class Registry:
                 continue
             with contextlib.suppress(KafkaAway):
                 await self._appender.be_ready()
-            # As it is now: what others decided meanwhile is not decided again, least of all a Config.
+            # As it is now: what others decided meanwhile, a Config too, is not decided again.
             state = self.state
             if not self._is_read:
                 continue
