@@ -14,6 +14,16 @@ def due(ticking: Ticking) -> float:
     return due_s(ticking, period_s=PERIOD_S)
 
 
+def read_by_all(
+    registries: dict[int, Ticking], by: int, *, now_s: float, age_s: float, count: int
+) -> None:
+    """Have each read a valid tick of one of `count`."""
+    for number, ticking in registries.items():
+        registries[number] = after_valid(
+            ticking, is_own=number == by, now_s=now_s, age_s=age_s, chance=number / count
+        )
+
+
 def test_the_first_tick_is_due_at_once() -> None:
     assert due(Ticking()) == float("-inf")
 
@@ -64,14 +74,7 @@ def test_together_they_tick_once_a_period_also_when_the_one_that_ticks_dies(coun
         if valid and now_s - valid[-1] < 0.8 * PERIOD_S:
             continue
         valid.append(now_s)
-        for number, ticking in registries.items():
-            registries[number] = after_valid(
-                ticking,
-                is_own=number == who,
-                now_s=now_s + READ_BACK_S,
-                age_s=0.0,
-                chance=number / count,
-            )
+        read_by_all(registries, who, now_s=now_s + READ_BACK_S, age_s=0.0, count=count)
         if len(valid) == 20 and count > 1:
             del registries[who]
 
@@ -96,15 +99,9 @@ def test_a_log_that_waited_for_a_broker_delays_no_tick(*, is_aged: bool) -> None
             now_s = due(registries[who])
             if unread and now_s >= waits_s:
                 for by, at_s in unread:
-                    for number, ticking in registries.items():
-                        registries[number] = after_valid(
-                            ticking,
-                            is_own=by == number,
-                            now_s=waits_s,
-                            # What came last is a heartbeat, a moment ago.
-                            age_s=waits_s - 0.05 - at_s if is_aged else 0.0,
-                            chance=number / 2,
-                        )
+                    # What came last is a heartbeat, a moment ago.
+                    age_s = waits_s - 0.05 - at_s if is_aged else 0.0
+                    read_by_all(registries, by, now_s=waits_s, age_s=age_s, count=2)
                 unread = []
                 continue
             registries[who] = after_sent(registries[who], now_s=now_s)
@@ -114,14 +111,7 @@ def test_a_log_that_waited_for_a_broker_delays_no_tick(*, is_aged: bool) -> None
             if now_s < waits_s:
                 unread.append((who, now_s))
                 continue
-            for number, ticking in registries.items():
-                registries[number] = after_valid(
-                    ticking,
-                    is_own=who == number,
-                    now_s=now_s + READ_BACK_S,
-                    age_s=0.0,
-                    chance=number / 2,
-                )
+            read_by_all(registries, who, now_s=now_s + READ_BACK_S, age_s=0.0, count=2)
         slowest.append(max(after - before for before, after in itertools.pairwise(valid)))
 
     assert (max(slowest) <= 1.2 * PERIOD_S) is is_aged, slowest
