@@ -127,7 +127,15 @@ class MachineInjector:
         gone = [machine for machine in self.machines if machine.centrals]
         for machine in gone:
             machine.kill()
-        self._back_one_by_one(gone, received, held_s)
+        self._wait_collecting(received)
+        time.sleep(held_s)
+        # The first machine comes last: the other one has to find Kafka by what it has noted.
+        for machine in reversed(gone):
+            began_s = time.monotonic()
+            machine.start()
+            self.watch.wait_for(*gone[-1].centrals, after_s=began_s, deadline_s=DEADLINE_S)
+            self._wait_counting(machine.centrals)
+        self.quiet()
         return Injected(MachineKind.KILL_TWO, before, self._epoch(), reasons=1)
 
     def _kill_all(self, held_s: float) -> Injected:
@@ -148,17 +156,6 @@ class MachineInjector:
         self.quiet()
         self._wait_counting([name for machine in gone for name in machine.centrals])
         return Injected(MachineKind.KILL_ALL, before, self._epoch(), reasons=1)
-
-    def _back_one_by_one(self, gone: Sequence[Machine], received: int, held_s: float) -> None:
-        self._wait_collecting(received)
-        time.sleep(held_s)
-        # The first machine comes last: the other one has to find Kafka by what it has noted.
-        for machine in reversed(gone):
-            began_s = time.monotonic()
-            machine.start()
-            self.watch.wait_for(*gone[-1].centrals, after_s=began_s, deadline_s=DEADLINE_S)
-            self._wait_counting(machine.centrals)
-        self.quiet()
 
     def _wait_collecting(self, received: int) -> None:
         wait_until(
