@@ -5,6 +5,7 @@ from itertools import pairwise
 from services.central.proof.scrub_order import (
     HOUR_MS,
     MINUTE_MS,
+    OLDER_EVERY_S,
     RECENT_EVERY_S,
     SHARE,
     Chunk,
@@ -75,6 +76,7 @@ def test_the_last_hour_is_looked_at_again_and_older_ones_between() -> None:
     assert RECENT_EVERY_S <= scrub.order.found_within_s <= RECENT_EVERY_S + 2
     assert scrub.order.older.took_s is not None
     assert 49 <= scrub.order.older.took_s <= 60
+    assert scrub.order.older_found_within_s == max(scrub.order.older.took_s, OLDER_EVERY_S)
 
 
 def test_though_the_last_hour_takes_longer_than_its_turn_older_ones_are_not_forgotten() -> None:
@@ -84,6 +86,18 @@ def test_though_the_last_hour_takes_longer_than_its_turn_older_ones_are_not_forg
     assert {chunk.hour_ms for chunk in seen if chunk} == {AT_MS + at * HOUR_MS for at in range(5)}
     assert scrub.order.found_within_s is not None
     assert scrub.order.found_within_s > 4 * RECENT_EVERY_S
+
+
+def test_of_a_small_store_older_ones_rest_and_are_found_as_soon_as_is_said() -> None:
+    scrub = Scrub(minutes_of(3), AT_MS + 3 * HOUR_MS)
+    turns = [(scrub.now_s, scrub.turn()) for _ in range(300)]
+    oldest_s = [at_s for at_s, chunk in turns if chunk and chunk.hour_ms == AT_MS]
+    gaps_s = [after - before for before, after in pairwise(oldest_s)]
+    assert min(gaps_s) >= OLDER_EVERY_S
+    # The last hour may go first, as it does where there is more.
+    assert max(gaps_s) <= OLDER_EVERY_S + 3
+    assert scrub.order.older_found_within_s == OLDER_EVERY_S
+    assert sum(chunk is None for _, chunk in turns) > 250
 
 
 def test_with_nothing_closed_nothing_is_due() -> None:

@@ -10,6 +10,8 @@ HOUR_MS = PERIOD_MS[HOUR]
 MINUTE_MS = PERIOD_MS[MINUTE]
 RECENT_EVERY_S = 20.0
 """From the start of one look at the last hour to that of the next, if it takes no longer."""
+OLDER_EVERY_S = 60.0
+"""The same of all that is older: a store with little of it rests."""
 SHARE = 0.25
 """Of the time, that a scrub may take of one core."""
 
@@ -81,13 +83,24 @@ class ScrubOrder:
             if (chunk := self.recent.next(now_s)) is not None:
                 return chunk
         self._is_older_next = False
-        if (chunk := self.older.next(now_s)) is None and not self.older.chunks:
+        if (chunk := self.older.next(now_s)) is None and self._is_older_due(now_s):
             self.older.begin(older_chunks(periods(), newest_ms - HOUR_MS), now_s)
             chunk = self.older.next(now_s)
         return chunk
 
+    @property
+    def older_found_within_s(self) -> float | None:
+        """The longest that a change of what is older goes unseen; None before it was through once.
+
+        Of a store that has nothing older it stays None.
+        """
+        return None if self.older.took_s is None else max(self.older.took_s, OLDER_EVERY_S)
+
     def _is_recent_due(self, now_s: float) -> bool:
         return self.recent.took_s is None or now_s - self.recent.began_s >= RECENT_EVERY_S
+
+    def _is_older_due(self, now_s: float) -> bool:
+        return self.older.took_s is None or now_s - self.older.began_s >= OLDER_EVERY_S
 
 
 def recent_chunks(periods: Iterable[Period], from_ms: int) -> list[Chunk]:

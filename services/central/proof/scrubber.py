@@ -107,7 +107,7 @@ class Scrubber:
 
     def _show(self) -> None:
         self._metrics.cycle_s.labels("last hour").set(self.order.found_within_s or 0.0)
-        self._metrics.cycle_s.labels("older").set(self.order.older.took_s or 0.0)
+        self._metrics.cycle_s.labels("older").set(self.order.older_found_within_s or 0.0)
 
 
 def _touched(period: Period, repaired: Collection[Period]) -> bool:

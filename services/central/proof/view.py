@@ -48,6 +48,7 @@ EXAMPLE: Final[Json] = {
     ],
     "scrub": {
         "last_hour_found_within_s": 20.4,
+        "older_found_within_s": 240.5,
         "last_hour": {"took_s": 1.2, "done": 2, "total": 2},
         "older": {"took_s": 240.5, "done": 41, "total": 336},
     },
@@ -73,6 +74,7 @@ def proof_view(
         "differences": [_difference(each) for each in differences[:SHOWN_MAX]],
         "scrub": {
             "last_hour_found_within_s": _rounded(order.found_within_s),
+            "older_found_within_s": _rounded(order.older_found_within_s),
             "last_hour": _round(order.recent),
             "older": _round(order.older),
         },

@@ -31,6 +31,8 @@ _PERIODS = (
     "AND rollups.starts_at >= toDateTime({from_s:UInt32}, 'UTC') "
     "AND rollups.starts_at < toDateTime({to_s:UInt32}, 'UTC')"
 )
+_ONE_CORE: Final = "SETTINGS max_threads = 1"
+"""A scrub shall take no second core from inserts and reports."""
 _WAITED_FOR: Final = {"mutations_sync": 2}
 
 
@@ -66,7 +68,7 @@ class ProofRows:
             # Hexadecimal: the order of the addresses, whatever the driver makes of them.
             f"arraySlice(arraySort(groupArrayIf((hex(exporter), flows, digest), grouping = 1)), "
             f"1, {EXPORTERS_MAX if level is Level.MINUTE else 0}), countIf(grouping = 1) "
-            f"FROM rollups WHERE {_PERIODS} GROUP BY at ORDER BY at",
+            f"FROM rollups WHERE {_PERIODS} GROUP BY at ORDER BY at {_ONE_CORE}",
             {**_range(stream, from_ms, to_ms), "level": int(level)},
         )
         return [_closed(row, level) for row in rows]
@@ -75,8 +77,7 @@ class ProofRows:
         """Return the sums of the raw rows of each minute in the range that has any."""
         rows = self._client.rows(
             f"SELECT toUnixTimestamp(toStartOfMinute(received_at)) AS at, {_RAW} FROM flows "
-            # A scrub shall take no second core from inserts and reports.
-            f"WHERE {_MINUTES} GROUP BY at SETTINGS max_threads = 1",
+            f"WHERE {_MINUTES} GROUP BY at {_ONE_CORE}",
             _range(stream, from_ms, to_ms),
         )
         return {int(at) * 1000: RawSums(*map(int, sums)) for at, *sums in rows}

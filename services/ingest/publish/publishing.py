@@ -36,7 +36,7 @@ from shared.kafka import KafkaAway, PartitionFacts, SendRefused, SendTooLarge, S
 log = logging.getLogger(__name__)
 
 PARTITIONS = "partitions"
-RANGE_S = 0.2
+RANGE_S = 0.5
 """A range is closed so long after its oldest record was read, once the spool's tail is reached."""
 POLL_S = 0.05
 LOOK_S = 10.0
