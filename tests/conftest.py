@@ -18,6 +18,7 @@ from cli.broker import Broker
 from cli.ports import free_port
 from shared.kafka import Brokers, ensure_topics
 from shared.topics import Topic
+from tests import draws
 from tests.open_files import open_files
 from tests.schedule import Schedule, begins, give_way
 
@@ -58,6 +59,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.write_line(f"cases were drawn by STEADFLOW_TEST_SEED={draws.SEED}")
     if terminalreporter.config.getoption("--no-skips"):
         for report in _unwanted_skips(terminalreporter):
             terminalreporter.write_line(f"skip not allowed here: {report.nodeid}", red=True)

@@ -14,10 +14,13 @@ from xdist.workermanage import WorkerController
 NICE = 15
 _SYSTEMS_AT_ONCE = 2
 _LONGEST = (
-    "trouble", "whole_machines", "join", "faults", "pages", "kill", "scenarios", "enable",
-    "switched_off", "rolling_upgrade", "exporters", "takeover", "demo", "launcher",
+    "join", "trouble", "whole_machines", "pages", "faults", "kill", "scenarios",
+    "switched_off", "one_system", "rolling_upgrade", "exporters", "demo",
 )  # fmt: skip
 """By their minutes: two workers end together when no long file begins last."""
+_ONE_SYSTEM = "one_system"
+_ITS_FILES = ("live", "takeover", "launcher")
+"""In this order: a window of five minutes is to hold one file's flows, and the last ends all."""
 
 
 def fills(worker: str) -> bool:
@@ -31,15 +34,24 @@ def give_way(worker: str) -> None:
         os.nice(NICE)
 
 
-def begins(file: Path, *, is_slow: bool) -> tuple[bool, int]:
+def begins(file: Path, *, is_slow: bool) -> tuple[bool, int, int]:
     """Return what files are sorted by: first those that take longest."""
     name = file.stem.removeprefix("test_")
-    place = _LONGEST.index(name) if is_slow and name in _LONGEST else len(_LONGEST)
-    return not is_slow, place
+    group = _ONE_SYSTEM if file.parent.name == _ONE_SYSTEM else name
+    place = _LONGEST.index(group) if is_slow and group in _LONGEST else len(_LONGEST)
+    return not is_slow, place, _ITS_FILES.index(name) if group == _ONE_SYSTEM else 0
 
 
 class Schedule(LoadFileScheduling):  # type: ignore[misc]  # it has no types
-    """Files in the order in which they were collected, those that are not slow to any worker."""
+    """Files in the order in which they were collected, those that are not slow to any worker.
+
+    The files that share one system are one piece of work.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        folder, _, _name = file.rpartition("/")
+        return folder if folder.endswith(f"/{_ONE_SYSTEM}") else file
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         if fills(node.gateway.id):
@@ -52,4 +64,5 @@ class Schedule(LoadFileScheduling):  # type: ignore[misc]  # it has no types
 
     def _is_slow(self, file: str) -> bool:
         # Only workers collect tests and know their marks.
-        return "mark.slow" in (self.config.rootpath / file).read_text()
+        place = self.config.rootpath / file
+        return place.is_dir() or "mark.slow" in place.read_text()

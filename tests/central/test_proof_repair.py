@@ -28,6 +28,7 @@ from shared.digest_records import HOUR, MINUTE, Gone, Passed, Period, PeriodDige
 from shared.health import Health
 from tests.central.stream_messages import HOUR as HOUR_AT_MS
 from tests.central.stream_messages import a_stream, cut, facts_of, log_of
+from tests.draws import some
 
 MINUTE_MS = 60_000
 NOW_MS = HOUR_AT_MS + 7_200_000
@@ -198,7 +199,11 @@ async def test_whatever_is_changed_is_found_named_and_mended(world: World, what:
 
 
 @pytest.mark.parametrize(
-    ("what", "step"), [*(("a value", step) for step in STEPS), ("a minute's roll-ups", "close")]
+    ("what", "step"),
+    [
+        *(("a value", step) for step in some(STEPS, 2, "steps of a repair")),
+        ("a minute's roll-ups", "close"),
+    ],
 )
 async def test_a_repair_killed_before_any_step_goes_on(world: World, what: str, step: str) -> None:
     before, positions = world.content(), world.applier.positions

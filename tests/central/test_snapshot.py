@@ -16,6 +16,7 @@ from tests.central.snapshots_at_every_step import (
     restored_and_fed,
     snapshots_while_it_reads,
 )
+from tests.draws import some
 
 STEPS_OF_A_SNAPSHOT = (
     "freeze rollups",
@@ -45,7 +46,7 @@ def fifty(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Taken], Sums]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(50))
+@pytest.mark.parametrize("number", some(range(50), 10, "snapshots"))
 def test_fifty_snapshots_at_every_step_each_end_equal(
     number: int, fifty: tuple[list[Taken], Sums], tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ import socket
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from cli.status import gather
 from shared.plain_http import PLAIN_HTTP
 from shared.token import read_token
 from tests.e2e.failover_page import FailoverPage
+from tests.faults.opened import check_opened
 from tests.faults.system import ROOT, STEADFLOW, System, running, traffic
 from tests.pages.browser import browsing, chromium_running
 from tests.stopping import frozen
@@ -33,12 +34,37 @@ DEADLINE_S = 300
 SUMS = ("flows", "bytes", "packets")
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Who is the primary, every claim and handover by its offset, and the pids by role."""
+
+    epoch: int
+    primary: str
+    paused: bool
+    moves: tuple[int, ...]
+    pids: dict[str, list[int]]
+
+
+def standing(system: System) -> Standing:
+    home = ("--home", str(system.home), "--json")
+    said = json.loads(system.run("cluster", *home).stdout)
+    done = json.loads(system.run("history", *home).stdout)
+    moves = [each["offset"] for each in done["entries"] if each["is"] in ("claim", "handover")]
+    pids = system.processes()
+    return Standing(said["epoch"], said["primary"], said["paused"], tuple(moves), pids)
+
+
 @dataclass
 class Site:
-    """A running system that was opened to others, and how one joins it."""
+    """A running system that was opened to others, and how one joins it.
+
+    before, after: how it stood when it was opened.
+    """
 
     system: System
     sending: "subprocess.Popen[str]"
+    before: Standing
+    after: Standing
     https_port: int
     kafka_ports: set[int]
     """Of every broker, by TLS."""
@@ -118,9 +144,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     ):
         made = system.run("user", "password", "--random", "--home", str(system.home))
         password = made.stdout.strip()
-        site = Site(system, sending, https_port, {kafka_port}, folder, browser, password)
+        wait_until(lambda: system.status()["primary"] is not None, "a primary", DEADLINE_S)
+        before = standing(system)
+        site = Site(
+            system, sending, before, before, https_port, {kafka_port}, folder, browser, password
+        )
         with site.failover_page() as page:
             page.enable(https_port=https_port, kafka_port=kafka_port)
+        site.after = standing(system)
         yield site
 
 
@@ -194,6 +225,15 @@ def content(path: Path) -> bytes:
 def of_another(token: str) -> str:
     """Return a token with another fingerprint."""
     return token[:-1] + ("0" if token[-1] != "0" else "1")
+
+
+def test_enabled_under_load_only_the_broker_is_restarted_and_roles_stay(site: Site) -> None:
+    (kafka_port,) = site.kafka_ports
+    check_opened(site.system, site.https_port, kafka_port)
+    assert (site.system.home / "tls" / "ca.key").stat().st_mode & 0o777 == 0o600
+    broker = {"broker": site.after.pids["broker"]}
+    assert site.before.pids["broker"] != broker["broker"]
+    assert replace(site.before, pids=site.before.pids | broker) == site.after
 
 
 def test_an_invite_is_taken_back_on_the_page(site: Site) -> None:

@@ -53,10 +53,12 @@ class Proxy:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
-        with contextlib.suppress(OSError, asyncio.CancelledError):
-            await self._pass_both(reader, writer)
-        writer.close()
-        self._connections.discard(task)
+        try:
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                await self._pass_both(reader, writer)
+        finally:
+            writer.close()
+            self._connections.discard(task)
 
     async def _pass_both(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await asyncio.open_connection(HOST, self._server_port)
@@ -68,10 +70,11 @@ class Proxy:
             # Whichever end closes, the other one is to know.
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            # Before anything is awaited: whoever stops the proxy may cancel this just now.
+            server_writer.close()
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            server_writer.close()
 
     async def _pass(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, direction: Direction

@@ -7,7 +7,7 @@ import pytest
 
 from shared.token import read_token
 from tests.faults.cluster import CENTRALS, DEADLINE_S, TAKEOVER_S, Cluster, cluster_of
-from tests.faults.system import running, traffic
+from tests.faults.system import SUMS, System, traffic
 from tests.stopping import frozen
 from tests.waiting import wait_until
 
@@ -15,9 +15,22 @@ pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def before(system: System) -> dict[str, int]:
+    """What both centrals count of the files before this one."""
+
+    def counted() -> list[dict[str, int] | None]:
+        told = [system.ask(central, "/api/v1/totals") for central in CENTRALS]
+        return [each and {name: each[name] for name in SUMS} for each in told]
+
+    wait_until(lambda: None not in (now := counted()) and now[0] == now[1], "equal", DEADLINE_S)
+    (found, _) = counted()
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def cluster(system: System, before: dict[str, int]) -> Iterator[Cluster]:
     with (
-        running(tmp_path_factory.mktemp("takeover") / "home") as system,
         traffic(system, "--rate", "300", "--duration", "0") as sending,
         cluster_of(system, sending) as cluster,
     ):
@@ -129,9 +142,10 @@ def test_a_setting_asked_of_the_standby_holds_on_both(cluster: Cluster) -> None:
 
 
 def test_after_all_this_both_count_what_was_sent_and_the_history_is_whole(
-    cluster: Cluster,
+    cluster: Cluster, before: dict[str, int]
 ) -> None:
-    cluster.wait_counted(cluster.stop_sending())
+    sent = cluster.stop_sending()
+    cluster.wait_counted({name: before[name] + sent[name] for name in SUMS})
 
     told = cluster.steadflow("history", "--verify")
     assert told["problems"] == []

@@ -3,13 +3,12 @@
 import json
 import signal
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from tests.faults.system import System, kill, running, traffic
+from tests.faults.system import System, kill, traffic
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]
@@ -17,12 +16,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]
 CENTRALS = ("central-a", "central-b")
 DEADLINE_S = 240
 LONGEST_S = 300
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with running(tmp_path_factory.mktemp("live") / "home") as started:
-        yield started
 
 
 def live(system: System, central: str, **query: str) -> dict[str, Any]:

@@ -1,0 +1,21 @@
+"""Of many like cases `make test` runs some, others each time; `make test ALL=1` runs every one."""
+
+import os
+import random
+import secrets
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+Case = TypeVar("Case")
+
+# Workers have the environment of whoever started them, so all of a run draw the same.
+SEED: Final = os.environ.setdefault("STEADFLOW_TEST_SEED", str(secrets.randbits(32)))
+_ALL: Final = bool(os.environ.get("STEADFLOW_TEST_ALL"))
+
+
+def some(cases: Sequence[Case], count: int, name: str) -> list[Case]:
+    """Return `count` of `cases` in their order, drawn by the seed and `name`; all where wished."""
+    if _ALL or count >= len(cases):
+        return list(cases)
+    places = random.Random(f"{SEED} {name}").sample(range(len(cases)), count)
+    return [cases[place] for place in sorted(places)]
