@@ -59,9 +59,14 @@ def is_decision(before: RolesState, record: Record) -> bool:
 
 
 def decision_entry(record: Record, *, generation: int, offset: int, at_ms: int) -> dict[str, Any]:
-    """Return the entry of a decision of `ha.log`, without its place in the chain."""
+    """Return the entry of a decision of `ha.log`, without its place in the chain.
+
+    generation: of the log, whatever a `Config` says that came to a log which has one already. The
+    higher one would stand after all that is still decided in this log.
+    """
     content: dict[str, Any] = json.loads(encode_record(record))
-    return {"generation": generation, "offset": offset, "at_ms": at_ms} | content
+    own = {"generation": generation, "offset": offset, "at_ms": at_ms}
+    return own | content | own
 
 
 def takeover_entry(
