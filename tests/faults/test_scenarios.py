@@ -31,6 +31,9 @@ pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]
 A, B = "central-a", "central-b"
 DEADLINE_S = 120
 K = 7
+PERIOD_MS = 800
+"""Twice what is usual: beside other tests' systems a machine may stand still for some 3 s, and who
+is to keep its role here would lose it by that."""
 SKEW_S = 300
 BUSY_LOOP = "import time\nend = time.monotonic() + {seconds}\nwhile time.monotonic() < end: pass"
 
@@ -72,7 +75,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     with stand(tmp_path_factory.mktemp("scenarios")) as made:
         # A second one claims for the same node at the same moment.
         for registry in (REGISTRY, "registry-2"):
-            made.start_registry(registry)
+            made.start_registry(registry, period_ms=PERIOD_MS)
         made.start_central(A, bootstrap_servers=made.through_proxy)
         made.start_central(B, priority=110)
         wait_until(lambda: made.get(REGISTRY, "/api/v1/cluster") is not None, "it answers")
@@ -121,7 +124,7 @@ def test_a_slow_link_to_the_broker_costs_nobody_the_role(scene: Scene, watch: Wa
     epoch = scene.epoch()
     scene.stand.proxy.delay(0.1)
     try:
-        scene.wait_ticks(3 * K)
+        scene.wait_ticks(2 * K)
         assert scene.epoch() == epoch
         watch.wait_for(A, after_s=0.0, deadline_s=DEADLINE_S)
     finally:
@@ -154,7 +157,7 @@ def test_a_primary_starved_of_cpu_is_never_doubled(scene: Scene, watch: Watch) -
     core = min(os.sched_getaffinity(0))
     scene.stand.wait_standby(A)
     with starved(psutil.Process(scene.stand.pid(B)), core, loops=8, seconds=20):
-        scene.wait_ticks(3 * K)
+        scene.wait_ticks(2 * K)
     # Whoever acts by now; that nobody was doubled is read from the whole run.
     watch.wait_for_one(deadline_s=DEADLINE_S)
     # Only root could take its niceness back, so it is not used any more.
@@ -241,7 +244,7 @@ def test_a_clock_five_minutes_off_changes_nothing(scene: Scene, watch: Watch) ->
     watch.add("skewed", made.url("skewed"))
     scene.switch_over("skewed")
     epoch = scene.epoch()
-    scene.wait_ticks(3 * K)
+    scene.wait_ticks(2 * K)
     assert (scene.epoch(), made.acts("skewed")) == (epoch, True)
     scene.switch_over(A)
     scene.switch_over("skewed")
