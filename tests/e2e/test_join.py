@@ -22,7 +22,7 @@ from shared.token import read_token
 from tests.e2e.failover_page import FailoverPage
 from tests.faults.opened import check_opened
 from tests.faults.system import ROOT, STEADFLOW, System, running, traffic
-from tests.pages.browser import browsing, chromium_running
+from tests.pages.browser import browsing, chromium_running, log_in
 from tests.stopping import frozen
 from tests.waiting import wait_until
 
@@ -84,10 +84,7 @@ class Site:
         assert url is not None
         permissions = ["clipboard-read", "clipboard-write"]
         with browsing(self.browser, url, permissions=permissions) as (page, _):
-            page.goto("/login?next=/failover")
-            page.get_by_label("Password").fill(self.password)
-            page.get_by_role("button", name="Log in").click()
-            page.wait_for_url("**/failover")
+            log_in(page, self.password, "/failover")
             yield FailoverPage(page)
 
     def invite(self, role: str = "standby") -> dict[str, Any]:
@@ -297,6 +294,9 @@ def test_on_the_page_the_role_is_handed_to_it_and_a_drill_is_run(site: Site, sta
         expect(page.machine(NAME)).to_contain_text("hot standby")
         page.switch_over(NAME)
         expect(page.page.get_by_label("Failover now").locator("dd").first).to_have_text(NAME)
+        # Chosen it does not act yet, and until somebody does no drill begins.
+        url = site.urls(standby)[NAME]
+        wait_until(lambda: get(f"{url}/primary") is not None, "it acts", DEADLINE_S)
         number = page.drilled()
         expect(page.page.get_by_role("heading", level=1)).to_have_text("Failover drill: PASSED")
         expect(page.page.locator("td.bad")).to_have_count(0)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 from playwright.sync_api import (
@@ -124,6 +124,14 @@ def until(page: Page, condition: Callable[[], bool], what: str, deadline_s: floa
         if time.monotonic() > end:
             raise AssertionError(f"not within {deadline_s:.0f} s: {what}")
         page.wait_for_timeout(50)
+
+
+def log_in(page: Page, password: str, there: str = "/") -> None:
+    """Log in, and return when `there` is open."""
+    page.goto(f"/login?{urlencode({'next': there})}")
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(f"**{there}")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page
 
 from shared.plain_http import PLAIN_HTTP
 from tests.faults.system import System, running, traffic
-from tests.pages.browser import Watch, browsing, chromium_running, until
+from tests.pages.browser import Watch, browsing, chromium_running, log_in, until
 from tests.waiting import wait_until
 
 JUNK_FROM = "127.0.9.9"
@@ -54,10 +54,7 @@ class Site:
 
     def log_in(self, page: Page, there: str = "/") -> None:
         """Log in on a page of central-a, and return when `there` is open."""
-        page.goto(f"/login?{urlencode({'next': there})}")
-        page.get_by_label("Password").fill(self.password)
-        page.get_by_role("button", name="Log in").click()
-        page.wait_for_url(f"**{there}")
+        log_in(page, self.password, there)
 
     def api(self, path: str, central: str = "central-a", **query: object) -> Any:
         """Return a central's JSON answer; query: a list gives its name several times."""
