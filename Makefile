@@ -44,7 +44,7 @@ demo: setup ## start everything with sample traffic, open the live page; Ctrl-C 
 ALL ?=
 test: setup test-tools ## run all tests, on a real Kafka broker; of many like cases some, with ALL=1 every one
 	@scratch=$$($(BIN)/python -m tests.scratch) && trap 'rm -rf "$$scratch"' EXIT INT TERM && \
-	  TMPDIR=$$scratch STEADFLOW_TEST_ALL=$(ALL) JDK_JAVA_OPTIONS="$$($(BIN)/python -m tests.java_cache)" \
+	  TMPDIR=$$scratch STEADFLOW_DRAWN_ALL=$(ALL) JDK_JAVA_OPTIONS="$$($(BIN)/python -m tests.java_cache)" \
 	  $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
 
 java-cache:

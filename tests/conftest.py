@@ -59,7 +59,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    terminalreporter.write_line(f"cases were drawn by STEADFLOW_TEST_SEED={draws.SEED}")
+    terminalreporter.write_line(f"cases were drawn by STEADFLOW_DRAWN_SEED={draws.SEED}")
     if terminalreporter.config.getoption("--no-skips"):
         for report in _unwanted_skips(terminalreporter):
             terminalreporter.write_line(f"skip not allowed here: {report.nodeid}", red=True)

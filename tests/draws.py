@@ -9,8 +9,8 @@ from typing import Final, TypeVar
 Case = TypeVar("Case")
 
 # Workers have the environment of whoever started them, so all of a run draw the same.
-SEED: Final = os.environ.setdefault("STEADFLOW_TEST_SEED", str(secrets.randbits(32)))
-_ALL: Final = bool(os.environ.get("STEADFLOW_TEST_ALL"))
+SEED: Final = os.environ.setdefault("STEADFLOW_DRAWN_SEED", str(secrets.randbits(32)))
+_ALL: Final = bool(os.environ.get("STEADFLOW_DRAWN_ALL"))
 
 
 def some(cases: Sequence[Case], count: int, name: str) -> list[Case]:

@@ -131,6 +131,8 @@ def test_a_discard_is_one_message_a_minute(tmp_path: Path) -> None:
 @given(steps=st.lists(st.integers(0, 60), max_size=6), bytes_max=st.integers(3, 7))
 @settings(max_examples=20, deadline=None)
 @example(steps=[0, 1], bytes_max=3)
+# One is given up while the one before it is read, then that one too.
+@example(steps=[0, 6, 3], bytes_max=3)
 def test_kills_around_a_discard_lose_and_double_nothing(
     tmp_path_factory: pytest.TempPathFactory, steps: list[int], bytes_max: int
 ) -> None:

@@ -147,6 +147,9 @@ class SpoolTail:
         return self.maker.enter(chunk.header, SpoolPosition(chunk.segment, HEADER_BYTES), cuts)
 
     def _keep_checkpoint(self, segment: int) -> None:
+        if self._last_segment is not None and segment > self._last_segment + 1:
+            # What lies between was given up before, and this walk does not know where that ended.
+            return
         if self._position.segment != segment or self._position.offset <= HEADER_BYTES:
             save_checkpoint(self._directory, segment, self.checkpoint())
 
