@@ -10,12 +10,12 @@ Case = TypeVar("Case")
 
 # Workers have the environment of whoever started them, so all of a run draw the same.
 SEED: Final = os.environ.setdefault("STEADFLOW_DRAWN_SEED", str(secrets.randbits(32)))
-_ALL: Final = bool(os.environ.get("STEADFLOW_DRAWN_ALL"))
+ALL: Final = bool(os.environ.get("STEADFLOW_DRAWN_ALL"))
 
 
 def some(cases: Sequence[Case], count: int, name: str) -> list[Case]:
     """Return `count` of `cases` in their order, drawn by the seed and `name`; all where wished."""
-    if _ALL or count >= len(cases):
+    if ALL or count >= len(cases):
         return list(cases)
     places = random.Random(f"{SEED} {name}").sample(range(len(cases)), count)
     return [cases[place] for place in sorted(places)]

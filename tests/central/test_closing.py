@@ -17,8 +17,10 @@ from services.central.store.periods import SAFE, ClosingPolicy
 from services.central.store.rollups import DIMENSIONS, GROUPING_SETS, SUMS, Level
 from services.central.store.rows import encode_stream
 from shared.flow_record import BY_NAME, INSTANT
+from tests import draws
 from tests.central import close_until_killed
 from tests.central.flow_values import HOUR, HOUR_MS, MINUTE_MS, addresses, ask, flow_value, insert
+from tests.draws import some
 
 ROOT = Path(__file__).parents[2]
 
@@ -244,7 +246,7 @@ def test_a_killed_closing_is_all_or_nothing_and_goes_on(tmp_path: Path) -> None:
     store.close()
 
     whole = {(code, 20_000) for code in range(len(GROUPING_SETS))}
-    for _ in range(5):
+    for _ in range(5 if draws.ALL else 3):
         close_and_kill(place, rng)
         store = FlowStore.open(place)
         sums = "SELECT starts_at, groupArray((grouping, flows)) FROM (SELECT starts_at, grouping, "
@@ -309,7 +311,7 @@ def close_twice_around_a_merge(place: str, policy: ClosingPolicy, rows: int) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("check_marker", [True, False])
+@pytest.mark.parametrize("check_marker", some([True, False], 1, "markers"))
 def test_closing_again_over_a_merged_source_doubles_nothing(
     store_place: str, check_marker: bool
 ) -> None:

@@ -28,6 +28,7 @@ from services.ingest.spool.reader import SPOOL_START, SpoolReader
 from shared.kafka import Brokers, KafkaAway, ensure_topics, partition_facts
 from shared.plain_http import PLAIN_HTTP
 from shared.topics import FLOWS
+from tests import draws
 from tests.faults.audit import difference, markers, spool_rows, store_rows
 from tests.faults.disks import fill, filled, small_disk
 from tests.faults.system import System, kill, running, traffic
@@ -39,7 +40,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]
 CENTRALS = ("central-a", "central-b")
 WORKER = "collector-1/0"
 DEADLINE_S = 240
-FROZEN_S = 60
+FROZEN_S = 60 if draws.ALL else 20
+"""Longer than any client waits for an answer."""
 SUMS = ("flows", "bytes", "packets")
 
 
@@ -228,7 +230,7 @@ def test_a_full_disk_under_a_store_is_waited_out(trouble: Trouble) -> None:
     trouble.settle()
 
 
-def test_a_broker_frozen_for_a_minute_costs_nothing(trouble: Trouble) -> None:
+def test_a_broker_frozen_for_long_costs_nothing(trouble: Trouble) -> None:
     with trouble.load():
         broker = trouble.system.processes()["broker"][0]
         thaw_at_s = time.monotonic() + FROZEN_S

@@ -481,28 +481,27 @@ def test_an_exporter_that_never_sent_flows_says_what_did_arrive(site: Site) -> N
         page.get_by_role("heading", name="No flows of interface 4000000000").wait_for()
 
 
-@pytest.mark.parametrize(
-    ("path", "said"),
-    [
-        ("/exporters/nonsense", "“nonsense” is no IP address"),
-        ("/exporters/<script>alert(1)<%2Fscript>", "no page"),
-        ("/exporters/<b>bold<b>", "“<b>bold<b>” is no IP address"),
-        (f"/exporters/{EXPORTER}/interfaces/-1", "“-1” is no ifIndex"),
-        (f"/exporters/{EXPORTER}/nothing/here", "no page"),
-        ("/hosts/10.0.0.0%2F8", "no page"),
-        ("/hosts/" + "9" * 3000, "is no IP address"),
-    ],
-    ids=["word", "script", "markup", "negative", "deeper", "network", "long"],
+JUNK_PATHS = (
+    ("/exporters/nonsense", "“nonsense” is no IP address"),
+    ("/exporters/<script>alert(1)<%2Fscript>", "no page"),
+    ("/exporters/<b>bold<b>", "“<b>bold<b>” is no IP address"),
+    (f"/exporters/{EXPORTER}/interfaces/-1", "“-1” is no ifIndex"),
+    (f"/exporters/{EXPORTER}/nothing/here", "no page"),
+    ("/hosts/10.0.0.0%2F8", "no page"),
+    ("/hosts/" + "9" * 3000, "is no IP address"),
 )
-def test_junk_in_the_path_is_a_friendly_404(site: Site, path: str, said: str) -> None:
+
+
+def test_junk_in_the_path_is_a_friendly_404(site: Site) -> None:
     with site.browse() as (page, watch):
         watch.statuses.add(404)
-        answer = page.goto(quote(path, safe="/%<>:"))
-        assert answer is not None
-        assert answer.status == 404
-        text = page.locator(".sf-main").inner_text()
-        assert said in text
-        assert "Traceback" not in text
+        for path, said in JUNK_PATHS:
+            answer = page.goto(quote(path, safe="/%<>:"))
+            assert answer is not None
+            assert answer.status == 404, path
+            text = page.locator(".sf-main").inner_text()
+            assert said in text, path
+            assert "Traceback" not in text
         page.get_by_role("link", name="Overview").click()
         settled(page, watch)
 
