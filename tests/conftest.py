@@ -52,8 +52,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Schedule | N
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, so that workers end at about the same time."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is not drawn, and begin with the files that take longest.
+
+    So workers end at about the same time.
+    """
+    files = {item: item.nodeid.partition("::")[0] for item in items}
+    left_out = draws.left_out(files.values())
+    config.hook.pytest_deselected(items=[item for item in items if files[item] in left_out])
+    items[:] = [item for item in items if files[item] not in left_out]
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: begins(item.path, is_slow=item.path in slow))
 
