@@ -4,7 +4,6 @@ import os
 import random
 import secrets
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Final, TypeVar
 
 Case = TypeVar("Case")
@@ -12,7 +11,6 @@ Case = TypeVar("Case")
 # Workers have the environment of whoever started them, so all of a run draw the same.
 SEED: Final = os.environ.setdefault("STEADFLOW_DRAWN_SEED", str(secrets.randbits(32)))
 ALL: Final = bool(os.environ.get("STEADFLOW_DRAWN_ALL"))
-ROOT: Final = Path(__file__).parents[1]
 
 LONG_RUNS: Final = {
     f"tests/faults/test_{name}.py"

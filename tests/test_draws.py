@@ -1,17 +1,28 @@
 """What a run draws: the same in all its workers, and over runs everything."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from tests import draws
+
+ROOT = Path(__file__).parents[1]
+
+
+def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Fifty runs, each of another seed, that draw."""
+    monkeypatch.setattr(draws, "ALL", False)
+    for seed in range(50):
+        monkeypatch.setattr(draws, "SEED", str(seed))
+        yield seed
 
 
 def test_some_are_drawn_in_their_order_and_the_same_for_one_seed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(draws, "ALL", False)
     drawn: set[int] = set()
-    for seed in range(50):
-        monkeypatch.setattr(draws, "SEED", str(seed))
+    for _ in runs(monkeypatch):
         found = draws.some(range(10), 3, "cases")
         assert found == sorted(set(found)) == draws.some(range(10), 3, "cases")
         assert len(found) == 3
@@ -23,12 +34,11 @@ def test_some_are_drawn_in_their_order_and_the_same_for_one_seed(
 def test_of_the_long_runs_one_is_drawn_and_one_that_is_asked_for_stays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(draws, "ALL", False)
     kept: set[str] = set()
-    for seed in range(50):
-        monkeypatch.setattr(draws, "SEED", str(seed))
-        kept |= draws.LONG_RUNS - draws.left_out(draws.LONG_RUNS)
-        assert len(draws.left_out(draws.LONG_RUNS)) == len(draws.LONG_RUNS) - 1
+    for _ in runs(monkeypatch):
+        left_out = draws.left_out(draws.LONG_RUNS)
+        assert len(left_out) == len(draws.LONG_RUNS) - 1
+        kept |= draws.LONG_RUNS - left_out
     assert kept == draws.LONG_RUNS
     assert draws.left_out({min(draws.LONG_RUNS), "tests/e2e/test_demo.py"}) == set()
     monkeypatch.setattr(draws, "ALL", True)
@@ -36,4 +46,4 @@ def test_of_the_long_runs_one_is_drawn_and_one_that_is_asked_for_stays(
 
 
 def test_they_are_files_that_exist() -> None:
-    assert [name for name in draws.LONG_RUNS if not (draws.ROOT / name).is_file()] == []
+    assert [name for name in draws.LONG_RUNS if not (ROOT / name).is_file()] == []

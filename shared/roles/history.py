@@ -65,8 +65,7 @@ def decision_entry(record: Record, *, generation: int, offset: int, at_ms: int) 
     higher one would stand after all that is still decided in this log.
     """
     content: dict[str, Any] = json.loads(encode_record(record))
-    own = {"generation": generation, "offset": offset, "at_ms": at_ms}
-    return own | content | own
+    return content | {"generation": generation, "offset": offset, "at_ms": at_ms}
 
 
 def takeover_entry(

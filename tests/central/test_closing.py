@@ -20,7 +20,6 @@ from shared.flow_record import BY_NAME, INSTANT
 from tests import draws
 from tests.central import close_until_killed
 from tests.central.flow_values import HOUR, HOUR_MS, MINUTE_MS, addresses, ask, flow_value, insert
-from tests.draws import some
 
 ROOT = Path(__file__).parents[2]
 
@@ -311,7 +310,7 @@ def close_twice_around_a_merge(place: str, policy: ClosingPolicy, rows: int) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("check_marker", some([True, False], 1, "markers"))
+@pytest.mark.parametrize("check_marker", draws.some([True, False], 1, "markers"))
 def test_closing_again_over_a_merged_source_doubles_nothing(
     store_place: str, check_marker: bool
 ) -> None:

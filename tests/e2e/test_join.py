@@ -21,7 +21,7 @@ from shared.plain_http import PLAIN_HTTP
 from shared.token import read_token
 from tests.e2e.failover_page import FailoverPage
 from tests.faults.opened import check_opened
-from tests.faults.system import ROOT, STEADFLOW, System, running, traffic
+from tests.faults.system import ROOT, STEADFLOW, SUMS, System, running, sums_of, traffic
 from tests.pages.browser import browsing, chromium_running, log_in
 from tests.stopping import frozen
 from tests.waiting import wait_until
@@ -31,7 +31,6 @@ expect.set_options(timeout=120_000)
 
 NAME = "central-c"
 DEADLINE_S = 300
-SUMS = ("flows", "bytes", "packets")
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,7 @@ class Site:
         return made
 
     def totals(self, urls: Iterable[str]) -> list[dict[str, int] | None]:
-        answers = [get(f"{url}/api/v1/totals") for url in urls]
-        return [each and {name: each[name] for name in SUMS} for each in answers]
+        return [sums_of(get(f"{url}/api/v1/totals")) for url in urls]
 
     def words(self, made: dict[str, Any], home: Path) -> list[str]:
         """Return the line as it was printed, with what only a test needs."""

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from cli import running as home_of
 from cli.__main__ import app
 from cli.cluster_client import ClusterClient, urls_of
-from tests.faults.system import SUMS, System, kill, stop_sending
+from tests.faults.system import System, kill, stop_sending, sums_of
 from tests.waiting import wait_until
 
 CENTRALS = {"central-a": "central-b", "central-b": "central-a"}
@@ -118,8 +118,7 @@ class Cluster:
         return done.stderr if code else json.loads(done.stdout)
 
     def totals(self) -> list[dict[str, int] | None]:
-        answers = [self.get(self.url(central) + "/api/v1/totals") for central in CENTRALS]
-        return [None if each is None else {name: each[name] for name in SUMS} for each in answers]
+        return [sums_of(self.get(self.url(each) + "/api/v1/totals")) for each in CENTRALS]
 
     def stop_sending(self) -> dict[str, int]:
         """End the traffic; returns what was sent in all."""

@@ -17,7 +17,7 @@ from shared.kafka import Brokers, KafkaAway, MembershipRefused, open_membership
 from shared.kafka.silence import GOODBYE_S
 from shared.membership import Facts
 from tests.faults.places import Network, Place
-from tests.faults.system import ROOT, SUMS, kill, steadflow
+from tests.faults.system import ROOT, kill, steadflow, sums_of
 from tests.faults.watch import Watch
 from tests.waiting import wait_until
 
@@ -142,14 +142,10 @@ class Machines:
 
     def totals(self, *names: str) -> dict[str, dict[str, int] | None]:
         """Return what each central counts, or those named; None for one that does not answer."""
-        found = {
-            name: machine.get(f"{url}/api/v1/totals")
+        return {
+            name: sums_of(machine.get(f"{url}/api/v1/totals"))
             for name, machine, url in self.centrals()
             if name in names or not names
-        }
-        return {
-            name: None if each is None else {sum_: each[sum_] for sum_ in SUMS}
-            for name, each in found.items()
         }
 
     def facts(self) -> Facts | None:

@@ -179,6 +179,11 @@ def traffic_to(udp_port: int, *arguments: str) -> Iterator[subprocess.Popen[str]
         process.communicate(timeout=30)
 
 
+def sums_of(answer: Mapping[str, Any] | None) -> dict[str, int] | None:
+    """Return the sums of a central's totals; None where it gave none."""
+    return None if answer is None else {name: answer[name] for name in SUMS}
+
+
 def stop_sending(sending: "subprocess.Popen[str]") -> dict[str, int]:
     """End the traffic; returns what was sent in all."""
     sending.terminate()

@@ -19,7 +19,7 @@ from tests.faults.audit import difference, store_rows
 from tests.faults.books import settle
 from tests.faults.cluster import CENTRALS, Cluster, cluster_of
 from tests.faults.opened import check_opened, enable
-from tests.faults.system import SUMS, System, kill, running, traffic
+from tests.faults.system import SUMS, System, kill, running, sums_of, traffic
 from tests.stopping import freeze, frozen
 from tests.waiting import wait_until
 
@@ -94,8 +94,7 @@ def leave_one_behind(cluster: Cluster) -> str:
 
 
 def counted(cluster: Cluster, central: str) -> dict[str, int] | None:
-    answer = cluster.get(cluster.url(central) + "/api/v1/totals")
-    return None if answer is None else {name: answer[name] for name in SUMS}
+    return sums_of(cluster.get(cluster.url(central) + "/api/v1/totals"))
 
 
 def wait_counted(cluster: Cluster, central: str, sent: dict[str, int]) -> None:

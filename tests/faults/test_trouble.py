@@ -31,7 +31,7 @@ from shared.topics import FLOWS
 from tests import draws
 from tests.faults.audit import difference, markers, spool_rows, store_rows
 from tests.faults.disks import fill, filled, small_disk
-from tests.faults.system import System, kill, running, traffic
+from tests.faults.system import SUMS, System, kill, running, sums_of, traffic
 from tests.stopping import frozen
 from tests.waiting import wait_until
 
@@ -42,7 +42,6 @@ WORKER = "collector-1/0"
 DEADLINE_S = 240
 FROZEN_S = 60 if draws.ALL else 20
 """Longer than any client waits for an answer."""
-SUMS = ("flows", "bytes", "packets")
 
 
 @dataclass
@@ -86,8 +85,7 @@ class Trouble:
         return answer.json() if answer.status_code == 200 else None
 
     def totals(self, central: str) -> dict[str, int] | None:
-        answer = self.ask(central, "/api/v1/totals")
-        return None if answer is None else {name: answer[name] for name in SUMS}
+        return sums_of(self.ask(central, "/api/v1/totals"))
 
     def worker(self) -> dict[str, Any]:
         """Return the collector's only worker as it tells itself."""

@@ -22,7 +22,7 @@ def upsert(
 
     widen: first_seen_ms only falls, last_seen_ms only grows.
     """
-    rows = [dict(row) for row in rows]
+    rows = list(rows)
     if not rows:
         return
     dialect = session.get_bind().dialect.name

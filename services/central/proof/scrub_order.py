@@ -40,6 +40,10 @@ class Round:
         """Start anew."""
         self.chunks, self.done, self.began_s = list(chunks), 0, now_s
 
+    def is_due(self, now_s: float, every_s: float) -> bool:
+        """Whether it may begin again: `every_s` after it began, at once if it never ended."""
+        return self.took_s is None or now_s - self.began_s >= every_s
+
     def next(self, now_s: float) -> Chunk | None:
         """Return the next chunk; None, and the time it took, once all were returned."""
         if self.done < len(self.chunks):
@@ -76,14 +80,14 @@ class ScrubOrder:
         if (chunk := self.recent.next(now_s)) is not None:
             return chunk
         self._is_older_next = self._is_older_next or had_chunks
-        if not self._is_older_next and self._is_recent_due(now_s):
+        if not self._is_older_next and self.recent.is_due(now_s, RECENT_EVERY_S):
             if self.recent.took_s is not None:
                 self.found_within_s = now_s - self.recent.began_s
             self.recent.begin(recent_chunks(periods(), newest_ms - HOUR_MS), now_s)
             if (chunk := self.recent.next(now_s)) is not None:
                 return chunk
         self._is_older_next = False
-        if (chunk := self.older.next(now_s)) is None and self._is_older_due(now_s):
+        if (chunk := self.older.next(now_s)) is None and self.older.is_due(now_s, OLDER_EVERY_S):
             self.older.begin(older_chunks(periods(), newest_ms - HOUR_MS), now_s)
             chunk = self.older.next(now_s)
         return chunk
@@ -95,12 +99,6 @@ class ScrubOrder:
         Of a store that has nothing older it stays None.
         """
         return None if self.older.took_s is None else max(self.older.took_s, OLDER_EVERY_S)
-
-    def _is_recent_due(self, now_s: float) -> bool:
-        return self.recent.took_s is None or now_s - self.recent.began_s >= RECENT_EVERY_S
-
-    def _is_older_due(self, now_s: float) -> bool:
-        return self.older.took_s is None or now_s - self.older.began_s >= OLDER_EVERY_S
 
 
 def recent_chunks(periods: Iterable[Period], from_ms: int) -> list[Chunk]:

@@ -7,7 +7,7 @@ import pytest
 
 from shared.token import read_token
 from tests.faults.cluster import CENTRALS, DEADLINE_S, TAKEOVER_S, Cluster, cluster_of
-from tests.faults.system import SUMS, System, traffic
+from tests.faults.system import SUMS, System, sums_of, traffic
 from tests.stopping import frozen
 from tests.waiting import wait_until
 
@@ -19,8 +19,7 @@ def before(system: System) -> dict[str, int]:
     """What both centrals count of the files before this one."""
 
     def counted() -> list[dict[str, int] | None]:
-        told = [system.ask(central, "/api/v1/totals") for central in CENTRALS]
-        return [each and {name: each[name] for name in SUMS} for each in told]
+        return [sums_of(system.ask(central, "/api/v1/totals")) for central in CENTRALS]
 
     wait_until(lambda: None not in (now := counted()) and now[0] == now[1], "equal", DEADLINE_S)
     (found, _) = counted()
