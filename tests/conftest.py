@@ -1,6 +1,5 @@
 """What tests of several parts share: the real broker of the session, topics, captures."""
 
-import asyncio
 import gc
 import itertools
 import os
@@ -18,7 +17,7 @@ from cli.broker import Broker
 from cli.ports import free_port
 from shared.kafka import Brokers, ensure_topics
 from shared.topics import Topic
-from tests import draws
+from tests import draws, loops
 from tests.open_files import open_files
 from tests.schedule import Schedule, begins, give_way
 
@@ -147,7 +146,7 @@ def make_topic(broker: str) -> Callable[..., Topic]:
 def in_new_loop(work: Coroutine[Any, Any, None]) -> None:
     """Run `work` to its end, also for a test whose own loop is running."""
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, work).result()
+        thread.submit(loops.run, work).result()
 
 
 @pytest.fixture(scope="session")

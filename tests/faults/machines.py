@@ -1,6 +1,5 @@
 """Three machines on this one: what runs on each, how it is started and ended as a whole."""
 
-import asyncio
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
@@ -14,8 +13,8 @@ import psutil
 from cli import running
 from services.central.brokers.growth import Wish, owed
 from shared.kafka import Brokers, KafkaAway, MembershipRefused, open_membership
-from shared.kafka.silence import GOODBYE_S
 from shared.membership import Facts
+from tests import loops
 from tests.faults.places import Network, Place
 from tests.faults.system import ROOT, kill, steadflow, sums_of
 from tests.faults.watch import Watch
@@ -152,16 +151,12 @@ class Machines:
         """Return what the brokers say of themselves now; None while they are away."""
 
         async def look() -> Facts:
-            try:
-                async with open_membership(self.brokers) as membership:
-                    return await membership.facts()
-            finally:
-                # A connection to a frozen broker is given up only then; the loop would end before.
-                await asyncio.sleep(2 * GOODBYE_S)
+            async with open_membership(self.brokers) as membership:
+                return await membership.facts()
 
         with self.observer.inside():
             try:
-                return asyncio.run(look())
+                return loops.run(look())
             except (KafkaAway, MembershipRefused):
                 return None
 

@@ -1,6 +1,5 @@
 """A system that is opened to other machines, and what another machine finds there."""
 
-import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -8,6 +7,7 @@ import httpx
 from shared.kafka import Brokers, partition_facts
 from shared.tls import TlsFiles, client_context
 from shared.topics import FLOWS
+from tests import loops
 from tests.faults.system import System
 
 
@@ -25,7 +25,7 @@ def check_opened(system: System, https_port: int, kafka_port: int) -> None:
     brokers = Brokers(f"localhost:{kafka_port}", tls)
     # A browser's test has a loop in its own thread.
     with ThreadPoolExecutor(1) as thread:
-        assert thread.submit(lambda: asyncio.run(partition_facts(brokers, FLOWS.name))).result()
+        assert thread.submit(lambda: loops.run(partition_facts(brokers, FLOWS.name))).result()
     with httpx.Client(verify=client_context(tls), trust_env=False, timeout=60) as client:
         for port in (https_port, https_port + 1):
             assert client.get(f"https://localhost:{port}/health/live").status_code == 200

@@ -15,6 +15,7 @@ from shared.kafka import Brokers, KafkaAway, Reader, Record, first_partition_fac
 from shared.roles.cluster import decode_roles
 from shared.roles.records import decode_record
 from shared.topics import HA_HISTORY, HA_LOG, HA_ROLES, OUTBOX, Topic
+from tests import loops
 from tests.faults.checker import Logged, Recorded, Sighting
 from tests.faults.places import Place
 
@@ -30,7 +31,7 @@ class Recorder:
         self._is_over = threading.Event()
         self.log: list[Logged] = []
         self._pool = ThreadPoolExecutor(1)
-        self._reading = self._pool.submit(asyncio.run, self._read())
+        self._reading = self._pool.submit(loops.run, self._read())
 
     def end(self) -> None:
         """Read to where the log ends now. Raises whatever the reading failed with."""
@@ -62,7 +63,7 @@ class Recorder:
 
     def recorded(self, sightings: Sequence[Sighting]) -> Recorded:
         """Return the run, once `end` has been called and while the broker still runs."""
-        return asyncio.run(self._recorded(sightings))
+        return loops.run(self._recorded(sightings))
 
     async def _recorded(self, sightings: Sequence[Sighting]) -> Recorded:
         brokers = self._brokers

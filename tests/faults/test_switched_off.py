@@ -1,6 +1,5 @@
 """Everything was off for three days, and the log kept less: roles resume, what is gone is named."""
 
-import asyncio
 import time
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from cli.broker import Broker
 from cli.ports import free_port
 from shared.kafka import Brokers, ensure_topics
 from shared.topics import FLOWS, RATES, TOPICS
+from tests import loops
 from tests.faults.audit import difference, store_rows
 from tests.faults.books import settle
 from tests.faults.cluster import CENTRALS, Cluster, cluster_of
@@ -134,7 +134,7 @@ def forget_what_is_old(system: System) -> None:
     broker = Broker.alone(system.home / "kafka", port=system.kafka_port)
     broker.start()
     try:
-        asyncio.run(empty(broker.bootstrap_servers))
+        loops.run(empty(broker.bootstrap_servers))
     finally:
         broker.stop()
 

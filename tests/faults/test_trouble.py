@@ -28,7 +28,7 @@ from services.ingest.spool.reader import SPOOL_START, SpoolReader
 from shared.kafka import Brokers, KafkaAway, ensure_topics, partition_facts
 from shared.plain_http import PLAIN_HTTP
 from shared.topics import FLOWS
-from tests import draws
+from tests import draws, loops
 from tests.faults.audit import difference, markers, spool_rows, store_rows
 from tests.faults.disks import fill, filled, small_disk
 from tests.faults.system import SUMS, System, kill, running, sums_of, traffic
@@ -271,8 +271,8 @@ def test_templates_sent_once_outlive_killed_decoders(trouble: Trouble) -> None:
 def test_a_log_that_was_deleted_under_load_is_filled_again(trouble: Trouble) -> None:
     servers = trouble.system.status()["broker"]["bootstrap_servers"]
     with trouble.load():
-        first_id = asyncio.run(topic_id(servers))
-        asyncio.run(delete_and_make_again(servers, first_id))
+        first_id = loops.run(topic_id(servers))
+        loops.run(delete_and_make_again(servers, first_id))
         wait_until(
             lambda: trouble.worker().get("decoder", {}).get("topic_id") not in (None, first_id),
             "the decoder publishes to the new log",
@@ -281,7 +281,7 @@ def test_a_log_that_was_deleted_under_load_is_filled_again(trouble: Trouble) -> 
     trouble.settle()
     for central in CENTRALS:
         ids = {row["topic_id"] for row in trouble.ask(central, "/api/v1/positions")["rows"]}
-        assert ids == {asyncio.run(topic_id(servers))}
+        assert ids == {loops.run(topic_id(servers))}
         assert "log_gap" not in str(trouble.ask(central, "/api/v1/losses"))
 
 

@@ -1,6 +1,5 @@
 """Three brokers on this machine as one cluster, one of which may be killed."""
 
-import asyncio
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from cli.broker import Broker, plan_node
 from cli.broker_settings import HOST
 from cli.ports import free_port
 from cli.quorum import Quorum, new_quorum
+from tests import loops
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class ThreeBrokers:
 
     def leader(self, topic: str) -> int:
         """Return which node leads partition 0 of `topic`."""
-        return asyncio.run(_leader(self.quorum.bootstrap_servers, topic))
+        return loops.run(_leader(self.quorum.bootstrap_servers, topic))
 
 
 @contextlib.contextmanager
