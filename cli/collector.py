@@ -1,14 +1,9 @@
 """`steadflow collector ...`: a collector on another machine."""
 
-import typer
+from cli.rooms import group
 
-from cli.collector_join import join
-from cli.invite import invite_collector
-
-collector = typer.Typer(
-    name="collector",
-    help="A collector on another machine: invite it here, join there.",
-    no_args_is_help=True,
+collector = group(
+    "collector",
+    "A collector on another machine: invite it here, join there.",
+    {"invite": "cli.invite:invite_collector", "join": "cli.collector_join:join"},
 )
-collector.command("invite")(invite_collector)
-collector.command("join")(join)

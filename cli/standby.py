@@ -1,25 +1,18 @@
 """`steadflow standby ...`: a hot standby on another machine, and its proof."""
 
-import typer
+from cli.rooms import group
 
-from cli.check import check
-from cli.disable import disable
-from cli.enable import enable
-from cli.invite import invite
-from cli.join import join
-from cli.leave import leave, remove
-from cli.repair import repair
-
-standby = typer.Typer(
-    name="standby",
-    help="A hot standby: open this machine, invite another, join there; mend what differs.",
-    no_args_is_help=True,
+standby = group(
+    "standby",
+    "A hot standby: open this machine, invite another, join there; mend what differs.",
+    {
+        "enable": "cli.enable:enable",
+        "invite": "cli.invite:invite",
+        "check": "cli.check:check",
+        "join": "cli.join:join",
+        "leave": "cli.leave:leave",
+        "remove": "cli.leave:remove",
+        "disable": "cli.disable:disable",
+        "repair": "cli.repair:repair",
+    },
 )
-standby.command()(enable)
-standby.command()(invite)
-standby.command()(check)
-standby.command()(join)
-standby.command()(leave)
-standby.command()(remove)
-standby.command()(disable)
-standby.command()(repair)

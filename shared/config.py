@@ -11,6 +11,8 @@ import yaml
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
+from shared.token import TokenError, read_token
+
 Settings = TypeVar("Settings", bound=BaseSettings)
 
 EXIT_CONFIG = 2
@@ -72,6 +74,19 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 def dump(config: BaseSettings) -> str:
     """Return the effective settings as YAML; secrets (`SecretStr`) are hidden."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def configured_token(path: Path | None) -> str | None:
+    """Return the token of the setting `token_file`, None where it is not set.
+
+    Raises ConfigError naming the setting.
+    """
+    if path is None:
+        return None
+    try:
+        return read_token(path)
+    except TokenError as error:
+        raise ConfigError(f"setting token_file: {error}") from error
 
 
 def run_service(

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.config import ConfigError
-
 _BYTES = 32
 
 
@@ -47,19 +45,6 @@ def read_token(path: Path) -> str:
     if not token:
         raise TokenError(f"token file {path} is empty")
     return token
-
-
-def configured_token(path: Path | None) -> str | None:
-    """Return the token of the setting `token_file`, None where it is not set.
-
-    Raises ConfigError naming the setting.
-    """
-    if path is None:
-        return None
-    try:
-        return read_token(path)
-    except TokenError as error:
-        raise ConfigError(f"setting token_file: {error}") from error
 
 
 def same_token(expected: str, given: str) -> bool:

@@ -78,7 +78,7 @@ from services.central.snapshot.restore import RESTORE, restore_if_asked
 from services.central.store.errors import StoreAway
 from services.central.store.flow_store import FlowStore
 from services.central.store.purposes import Limits
-from shared.config import ConfigError
+from shared.config import ConfigError, configured_token
 from shared.disk_metrics import DiskCollector
 from shared.health import Health, health_router
 from shared.health_metrics import HealthCollector
@@ -91,7 +91,6 @@ from shared.settings_events import RetentionSet
 from shared.snapshot_folder import is_complete
 from shared.tasks import end_task
 from shared.this_machine import this_machine
-from shared.token import configured_token
 from shared.topics import (
     AUDIT,
     COLLECTORS,

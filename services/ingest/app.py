@@ -34,7 +34,7 @@ from services.ingest.receive.reuseport import PortTaken, open_sockets
 from services.ingest.reporting import Reporting
 from services.ingest.spool.writer import SpoolHeld, hold
 from shared.backoff import waits
-from shared.config import ConfigError
+from shared.config import ConfigError, configured_token
 from shared.disk_metrics import DiskCollector
 from shared.follow import Follower
 from shared.health import Health, health_router
@@ -43,7 +43,6 @@ from shared.http import http_server, listen
 from shared.http_metrics import HttpMetrics, http_histogram
 from shared.kafka import configured_brokers
 from shared.logs import log_lines
-from shared.token import configured_token
 from shared.topics import HA_ROLES
 
 log = logging.getLogger(__name__)

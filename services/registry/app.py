@@ -18,6 +18,7 @@ from services.registry.guard import audited_by
 from services.registry.metrics import PREFIX, RegistryMetrics, RolesCollector
 from services.registry.registry import Registry
 from shared.audit_writer import AuditWriter
+from shared.config import configured_token
 from shared.health import Health, health_router
 from shared.health_metrics import HealthCollector
 from shared.http import http_server, listen
@@ -25,7 +26,6 @@ from shared.http_metrics import HttpMetrics
 from shared.kafka import configured_brokers
 from shared.logs import log_lines
 from shared.tasks import end_task
-from shared.token import configured_token
 from shared.topics import AUDIT, HA_HISTORY, HA_LOG, HA_ROLES, Topic
 
 log = logging.getLogger(__name__)
