@@ -32,7 +32,7 @@ def test_the_mark_outlives_the_process_until_the_copy_is_proven(tmp_path: Path) 
     begin(tmp_path, SINCE_MS)
 
     assert not Probation(tmp_path, health).is_over(lambda: Copy(0, 0))
-    assert "not proven equal yet" in health.notes["proof"]
+    assert "not proven equal yet" in health.notes["copy"]
 
     again = Probation(tmp_path, health)
     assert again.is_over(lambda: Copy(600_000, 0))

@@ -15,7 +15,7 @@ import pytest
 from services.central.instants import format_instant
 from services.central.proof import part
 from services.central.proof.ledger import Ledger, Proven
-from shared.digest_records import MINUTE, Period
+from shared.digest_records import MINUTE, Period, encode_digest
 from shared.flow_message import encode_headers
 from shared.kafka import Brokers, Producer
 from shared.topics import Topic
@@ -219,20 +219,24 @@ async def test_what_changed_while_nobody_looked_is_not_published_as_right(
         assert ledger.own[difference.period].raw == before[difference.period].raw
 
 
+@pytest.mark.parametrize("is_late", [False, True], ids=["", "it spoke before it read that"])
 async def test_who_left_is_compared_no_more_and_tells_all_anew_when_it_comes_back(
-    places: tuple[Place, Place], producer: Producer
+    places: tuple[Place, Place], producer: Producer, is_late: bool
 ) -> None:
     first, second = places
     stream = a_live_stream()
     end = await publish(producer, first.flows, cut(stream))
     whole_ms = minute_of(stream, len(stream.datagrams)) + MINUTE_MS
     async with first.run() as central:
-        await says_all(central, end)
+        told = (await says_all(central, end)).own_passed[STREAM]
     async with second.run() as central:
         ledger = await says_all(central, end)
         assert ledger.proven() == [Proven("central-a", whole_ms, 0)]
         await central.central.proof.drop("central-a")
         await central.until(lambda: ledger.others == [])
+    if is_late:
+        key, value = encode_digest(told)
+        await producer.send(first.digests.name, partition=0, key=key, value=value)
     # What it reads of the topic ends with that it left.
     async with first.run() as central:
         proof = central.central.proof

@@ -225,7 +225,7 @@ class ProofPart:
             self.ledger.take(taken)
             if taken == Left(self.ledger.central):
                 # It came back, or was never gone: all that it holds is told anew.
-                self._publisher.begin()
+                self._publisher.begin(anew=True)
         except DigestRecordError as error:
             self._metrics.refused.inc()
             log.warning("record of digests refused offset=%d: %s", record.offset, error)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from services.central.proof.ledger import Copy
 from shared.health import Health
@@ -10,6 +11,7 @@ from shared.snapshot_folder import write_whole
 MINUTE_MS = 60_000
 MARK = "unproven"
 """File in a central's data_dir: when the restored snapshot was found, ms UTC."""
+NOTE: Final = "copy"
 
 
 def is_proven(since_ms: int, copy: Copy) -> bool:
@@ -34,9 +36,9 @@ class Probation:
         if self._since_ms is None:
             return True
         if not is_proven(self._since_ms, copy()):
-            self._health.note("proof", "restored from a snapshot, and not proven equal yet")
+            self._health.note(NOTE, "restored from a snapshot, and not proven equal yet")
             return False
-        self._health.note("proof", None)
+        self._health.note(NOTE, None)
         self._mark.unlink(missing_ok=True)
         self._since_ms = None
         return True

@@ -39,10 +39,16 @@ class Publisher:
         self._in_proof_thread = in_proof_thread
         self._metrics = metrics.proof
         self._sent: dict[int, Passed] = {}
+        self._is_anew = False
 
-    def begin(self) -> None:
-        """Forget what was sent: the topic is another one, or what was sent counts no more."""
+    def begin(self, *, anew: bool = False) -> None:
+        """Forget what was sent: the topic is another one, or what was sent counts no more.
+
+        anew: tell all again that is not on the topic, however far this central said to be: it may
+        have said so behind the record by which it left, before it read that.
+        """
         self._sent = {}
+        self._is_anew = anew
 
     async def turn(self, oldest_ms: int) -> None:
         """Publish all that was closed since the last turn; the topic must be read to its end.
@@ -50,11 +56,13 @@ class Publisher:
         oldest_ms: what begins earlier is not compared any more, UTC. Raises StoreAway, KafkaAway
         and SendRefused: the next turn goes on.
         """
-        ledger, sent = self._ledger(), self._sent
+        ledger, sent, is_anew = self._ledger(), self._sent, self._is_anew
         # One value: what is closed in it stays closed.
         for progress in list(self._applier.state.streams.values()):
             now = passed_of(ledger.central, progress)
-            before = sent.get(progress.stream) or ledger.own_passed.get(progress.stream)
+            before = sent.get(progress.stream)
+            if before is None and not is_anew:
+                before = ledger.own_passed.get(progress.stream)
             if now == before or now.minutes_until_ms <= oldest_ms:
                 continue
             for span in owed(before, now, oldest_ms=oldest_ms):
