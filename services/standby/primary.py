@@ -93,7 +93,14 @@ async def ask(client: httpx.AsyncClient, *, made_for: str, options: Options) -> 
             )
         )
         await options.sleep(REPORT_S)
-        asked = await _json(client, "GET", url, options)
+        try:
+            asked = await _json(client, "GET", url, options)
+        except Refused as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            # It began again meanwhile, or had no room: half a snapshot outlives neither.
+            said = "the primary gave up the snapshot that it made"
+            raise Refused(said, error.status, passes=True) from error
     if asked["state"] != "ready":
         # Asked again, it makes another one.
         said = f"the primary could not make a snapshot: {asked['why']}"

@@ -88,6 +88,8 @@ class SmallPrimary:
             return httpx.Response(204)
         if path in ("/api/v1/snapshots", URL):
             state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+            if state == "gone":
+                return httpx.Response(404, json={"detail": "there is no such snapshot"})
             row = {
                 "id": ID, "made_at_ms": self.made_at_ms, "state": state, "done_bytes": 1,
                 "total_bytes": 2, "why": "a reason",

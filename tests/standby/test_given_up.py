@@ -72,8 +72,12 @@ async def test_a_refusal_that_passes_is_tried_again(tmp_path: Path) -> None:
         a.primary.status, a.primary.later = 409, True
         with pytest.raises(StepFailed, match="no, as told"):
             await done(cluster.steps(), ASKING)
+        # So is one that is gone before it was whole: its central began again.
+        a.primary.status, a.primary.states = 200, ["making", "gone"]
+        with pytest.raises(StepFailed, match="gave up the snapshot"):
+            await done(cluster.steps(), ASKING)
         # So is one that could not be made.
-        a.primary.status, a.primary.states = 200, ["failed"]
+        a.primary.states = ["failed"]
         with pytest.raises(StepFailed, match="a reason"):
             await done(cluster.steps(), ASKING)
 
