@@ -31,12 +31,12 @@ from shared.invite_token import parse_token
 from shared.register import (
     Address,
     RegisterError,
-    forget_request,
+    forget_key,
     keep,
     key_and_request,
     register,
 )
-from shared.tls import TlsError
+from shared.tls import TlsError, TlsFiles, client_context
 from shared.tls.writing import OWNER_ONLY, write_whole
 from shared.token import TokenError, read_token
 
@@ -112,6 +112,12 @@ class Steps:
 
     def _register(self) -> Event:
         config = self._config
+        if self._is_admitted():
+            # Killed before that was noted: the token would be of no use any more.
+            if config.invite_file is not None:
+                config.invite_file.unlink(missing_ok=True)
+            forget_key(self.tls_dir)
+            return Registered()
         if config.invite_file is None:
             raise StepRefused("this machine did not join yet: it needs the token of an invite")
         try:
@@ -132,7 +138,7 @@ class Steps:
             if not error.is_final:
                 raise StepFailed(str(error)) from error
             config.invite_file.unlink(missing_ok=True)
-            forget_request(self.tls_dir)
+            forget_key(self.tls_dir)
             raise StepRefused(str(error)) from error
         given = dict(admitted.given)
         token_line, key_pem = f"{given.pop('token')}\n", given.pop("authority_key", None)
@@ -145,6 +151,16 @@ class Steps:
         keep(self.tls_dir, made, admitted)
         config.invite_file.unlink(missing_ok=True)
         return Registered()
+
+    def _is_admitted(self) -> bool:
+        home = self._config.home
+        if not all((home / name).exists() for name in ("given.json", "token")):
+            return False
+        try:
+            client_context(TlsFiles.in_directory(self.tls_dir))
+        except TlsError:
+            return False
+        return True
 
     async def check(self) -> Checked:
         """Measure and judge. Raises PrimaryAway, TlsError, NotGiven."""

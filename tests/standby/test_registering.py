@@ -61,6 +61,10 @@ async def test_killed_at_any_write_it_is_a_standbys_home_or_nobodys(
                 assert invite_file(home).exists()
                 assert owner_of(home) is (Owner.STANDBY if written else Owner.NOBODY)
         assert await register() == Registered()
+    # Killed before that was noted: the token is used, and nobody is asked.
+    assert await register() == Registered()
+    keep_token(home, str(token_of(authority)))
+    assert await register() == Registered()
 
     assert owner_of(home) is Owner.STANDBY
     assert Given.read(home) == Given("a:19094", ("https://a:8443",))
