@@ -14,12 +14,12 @@ from shared.invite_token import InviteTokenError, parse_token
 from shared.register import (
     Address,
     RegisterError,
-    forget_request,
+    forget_key,
     keep,
     key_and_request,
     register,
 )
-from shared.tls import KeyAndRequest, TlsError, TlsFiles, new_key_and_request, read_request
+from shared.tls import TlsError, TlsFiles, new_key_and_request
 from shared.tls.renewal import ends_at, is_due, request_again
 from shared.tls.writing import OWNER_ONLY, write_whole
 
@@ -85,7 +85,7 @@ def admit(
         ) from error
     except (OSError, InviteTokenError) as error:
         raise JoinRefused(f"{file}: {error}") from error
-    made = _request(folder, name, hosts)
+    made = key_and_request(folder, name, hosts)
     try:
         admitted = register(
             primary, token, name, made.request_pem, joins_as=role, replaces=replaces
@@ -96,7 +96,7 @@ def admit(
         if not error.is_final:
             raise JoinRefused(f"{error}; run it again, the token is kept") from error
         file.unlink()
-        forget_request(folder)
+        forget_key(folder)
         raise JoinRefused(str(error)) from error
     write_whole(home / "given.json", json.dumps(found._asdict()).encode(), mode=OWNER_ONLY)
     # Last: what is there with the certificate is all there.
@@ -168,15 +168,6 @@ def _renewed(home: Path, primary: Address, before: Admission, role: str) -> Admi
 def may_renew(home: Path, now: datetime) -> bool:
     """Whether the machine of `home` joined, and its certificate ends soon. Raises TlsError."""
     return is_due(TlsFiles.in_directory(tls_dir(home)), now)
-
-
-def _request(folder: Path, name: str, hosts: list[str]) -> KeyAndRequest:
-    """Return the request of before, unless it was for another name."""
-    made = key_and_request(folder, name, hosts)
-    if read_request(made.request_pem).name == name:
-        return made
-    forget_request(folder)
-    return key_and_request(folder, name, hosts)
 
 
 def default_name(role: str) -> str:

@@ -1,7 +1,7 @@
 """When this machine's certificate ends, said while something can be done about it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -51,19 +51,20 @@ async def watch_certificate(home: Path, say: Callable[[str], None]) -> None:
             say(sentence)
 
 
-def renew_own(folder: Path, *, role: str, now: datetime) -> bool:
+def renew_own(folder: Path, *, role: str, hosts: Sequence[str], now: datetime) -> bool:
     """Sign a new certificate where one is due, if this machine joined and has the authority's key.
 
-    folder: of both. Return whether it did. Raises TlsError.
+    folder: of both. hosts: names and addresses of this machine now; one that the certificate lacks
+    makes it due. Return whether it did. Raises TlsError.
     """
     files = TlsFiles.in_directory(folder)
     if not (files.certificate.exists() and (folder / "ca.key").exists()):
         return False
     authority = load_authority(folder)
-    if not needs_another(files, authority, hosts=(), now=now):
+    if not needs_another(files, authority, hosts=hosts, now=now):
         return False
     # By the same key: nobody is in doubt who it is, and no file has to fit another one.
-    made = request_again(files)
+    made = request_again(files, hosts=hosts)
     certificate = authority.sign(made.request_pem, now=now, role=role)
     write_node(folder, made.key_pem, certificate, authority.certificate_pem)
     return True

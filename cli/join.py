@@ -46,6 +46,7 @@ from cli.terminal import fail, progress_bar
 from shared.invite_token import InviteTokenError
 from shared.tasks import end_task
 from shared.tls import TlsError, TlsFiles
+from shared.tls.renewal import name_of
 
 POLL_S = 0.3
 PROVEN_POLL_S = 2.0
@@ -91,9 +92,15 @@ def join(
     hosts = tuple(host or [socket.getfqdn()])
     try:
         check_owner(folder, Owner.STANDBY)
+        files = TlsFiles.in_directory(folder / "tls")
+        wanted = _name(files, name)
         confirm(replace, yes=yes, token=token)
         if token:
-            keep_token(folder, token)
+            if files.certificate.exists():
+                # Of no use to who has joined, and must not lie about.
+                running.check_free(folder)
+            else:
+                keep_token(folder, token)
             if not detach:
                 go_on_without_token()
         if detach:
@@ -107,7 +114,7 @@ def join(
                 check_port("127.0.0.1", first + number, option="--web-port")
             plan = StandbyPlan(
                 home=folder,
-                name=name or default_name("central"),
+                name=wanted,
                 primary=primary,
                 hosts=hosts,
                 https_port=https_port,
@@ -126,7 +133,7 @@ def join(
                     plan.name, primary, hosts, https_port, plan.copy_bytes_per_s, plan.kafka_port
                 ),
             )
-            if renew_own(plan.tls_dir, role="standby", now=datetime.now(UTC)):
+            if renew_own(plan.tls_dir, role="standby", hosts=hosts, now=datetime.now(UTC)):
                 _say("this machine's certificate is renewed")
             asyncio.run(_run(plan))
     except (
@@ -134,6 +141,16 @@ def join(
         BrokerError, JarError,
     ) as error:  # fmt: skip
         fail(str(error))
+
+
+def _name(files: TlsFiles, given: str) -> str:
+    """Return the central's name: it stays, for another one would begin with nothing."""
+    if not files.certificate.exists():
+        return given or default_name("central")
+    joined_as = name_of(files)
+    if given not in ("", joined_as):
+        raise JoinRefused(f"this machine joined as {joined_as}: another name needs another --home")
+    return joined_as
 
 
 async def _run(plan: StandbyPlan) -> None:

@@ -40,6 +40,7 @@ from shared.invite_token import InviteTokenError
 from shared.kafka import Brokers
 from shared.register import parse_primary
 from shared.tls import TlsError, TlsFiles
+from shared.tls.renewal import hosts_of, is_for
 from shared.token import TokenError, read_token
 
 ROLE = "witness"
@@ -95,6 +96,7 @@ def join(
                 wanted = name or default_name(ROLE)
                 admitted = admit(folder, at, wanted, hosts, role=ROLE, replaces=replace)
                 _say(f"{admitted.name} was admitted by {at.url}")
+            _check_host(folder, here)
             now = datetime.now(UTC)
             admitted = renewed(folder, at, admitted, role=ROLE, now=now, say=_say)
             given = admitted._asdict()
@@ -111,6 +113,16 @@ def join(
         BrokerError, JarError,
     ) as error:  # fmt: skip
         fail(str(error))
+
+
+def _check_host(home: Path, host: str) -> None:
+    """Raise JoinRefused where the others could not believe this machine under `host`."""
+    files = TlsFiles.in_directory(tls_dir(home))
+    if not is_for(files, host):
+        raise JoinRefused(
+            f"the certificate here is for {', '.join(hosts_of(files))}, not for {host}: name one "
+            "of them with --host, or join anew with another --home and --name"
+        )
 
 
 @witness.command()

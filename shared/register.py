@@ -22,6 +22,8 @@ from shared.tls import (
     trusting,
     write_node,
 )
+from shared.tls.authority import load_key
+from shared.tls.request import request_for
 from shared.tls.writing import FOR_ALL, OWNER_ONLY, write_whole
 
 TIMEOUT_S = 30.0
@@ -79,17 +81,16 @@ def parse_primary(text: str) -> Address:
 
 
 def key_and_request(directory: Path, name: str, hosts: Sequence[str]) -> KeyAndRequest:
-    """Return this node's key and request, the ones kept in `directory` when there are some.
+    """Return this node's key and a request by it; the key kept in `directory` when there is one.
 
-    The token admits one key: who asks again after an answer that was lost must show the same one.
-    Raises TlsError.
+    The token admits one key: who asks again after an answer that was lost must show the same one,
+    also when another host is asked for. Raises TlsError.
     """
-    key_file, request_file = directory / "joining.key", directory / "joining.csr"
-    if key_file.exists() and request_file.exists():
-        return KeyAndRequest(key_file.read_bytes(), request_file.read_bytes())
+    key_file = directory / "joining.key"
+    if key_file.exists():
+        return request_for(load_key(key_file), name, hosts)
     made = new_key_and_request(name, hosts)
     write_whole(key_file, made.key_pem, mode=OWNER_ONLY)
-    write_whole(request_file, made.request_pem, mode=OWNER_ONLY)
     return made
 
 
@@ -154,13 +155,12 @@ def keep(directory: Path, made: KeyAndRequest, admitted: Admitted) -> None:
     if admitted.https_ca_pem:
         write_whole(directory / HTTPS_CA, admitted.https_ca_pem, mode=FOR_ALL)
     write_node(directory, made.key_pem, admitted.certificate_pem, admitted.ca_pem)
-    forget_request(directory)
+    forget_key(directory)
 
 
-def forget_request(directory: Path) -> None:
-    """Remove the key and request of a join that is over."""
-    for name in ("joining.key", "joining.csr"):
-        (directory / name).unlink(missing_ok=True)
+def forget_key(directory: Path) -> None:
+    """Remove the key of a join that is over."""
+    (directory / "joining.key").unlink(missing_ok=True)
 
 
 def _post(context: ssl.SSLContext, url: str, body: object) -> httpx.Response:

@@ -13,7 +13,7 @@ from shared.tls.authority import Authority, load_key
 from shared.tls.contexts import client_context
 from shared.tls.errors import TlsError
 from shared.tls.files import TlsFiles, read_pem
-from shared.tls.request import KeyAndRequest, read_request, request_for
+from shared.tls.request import HOSTS_MAX, KeyAndRequest, read_request, request_for
 
 RENEWED_BEFORE = timedelta(days=60)
 
@@ -45,15 +45,32 @@ def is_due(files: TlsFiles, now: datetime) -> bool:
     return ends_at(files) - now < RENEWED_BEFORE
 
 
-def request_again(files: TlsFiles) -> KeyAndRequest:
-    """Return a request for the same again: key, name and hosts. Raises TlsError."""
-    certificate = _certificate(files)
+def request_again(files: TlsFiles, *, hosts: Iterable[str] = ()) -> KeyAndRequest:
+    """Return a request for the same again, key, name and hosts, and for `hosts` before them.
+
+    Of more hosts than a node may have the last are left out. Raises TlsError.
+    """
+    wanted = dict.fromkeys([*map(_plain, hosts), *hosts_of(files)])
+    return request_for(load_key(files.key), name_of(files), list(wanted)[:HOSTS_MAX])
+
+
+def name_of(files: TlsFiles) -> str:
+    """Return the name of the node that the certificate is for. Raises TlsError."""
+    return _of(_certificate(files), NameOID.COMMON_NAME)
+
+
+def hosts_of(files: TlsFiles) -> list[str]:
+    """Return the names and addresses that the certificate is for. Raises TlsError."""
     try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = _certificate(files).extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except (ValueError, x509.ExtensionNotFound) as error:
         raise TlsError(f"{files.certificate} names no hosts") from error
-    hosts = [str(name.value) for name in names]
-    return request_for(load_key(files.key), _of(certificate, NameOID.COMMON_NAME), hosts)
+    return [_plain(str(name.value)) for name in names.value]
+
+
+def is_for(files: TlsFiles, host: str) -> bool:
+    """Whether the certificate is for `host`. Raises TlsError."""
+    return _plain(host) in hosts_of(files)
 
 
 def renews(authority: Authority, before_pem: bytes, request_pem: bytes, *, role: str) -> bool:

@@ -16,9 +16,10 @@ from cli.certificate import certificate_sentence, renew_own, sentence_of, watch_
 from cli.invite_file import invite_file, keep_token
 from shared.register import Address
 from shared.tasks import end_task
-from shared.tls import Authority, TlsFiles, client_context
-from shared.tls.renewal import ends_at, renews
+from shared.tls import Authority, TlsError, TlsFiles, client_context
+from shared.tls.renewal import ends_at, hosts_of, renews
 from shared.tls.writing import write_whole
+from tests.faults.system import steadflow
 from tests.shared.test_register import Answer, admits, primary, token_of
 from tests.tls_nodes import authority_in, make_node
 
@@ -81,9 +82,9 @@ def test_a_standby_renews_its_own_at_its_start(
     folder = tmp_path / "authority"
     files = make_node(authority, folder, "c.example", name="central-c", role="standby", now=NOW)
     key = files.key.read_bytes()
-    assert not renew_own(folder, role="standby", now=DAY_100)
+    assert not renew_own(folder, role="standby", hosts=[], now=DAY_100)
 
-    assert renew_own(folder, role="standby", now=now)
+    assert renew_own(folder, role="standby", hosts=[], now=now)
 
     assert ends_at(files) > now + timedelta(days=800)
     made = x509.load_pem_x509_certificate(files.certificate.read_bytes())
@@ -92,12 +93,37 @@ def test_a_standby_renews_its_own_at_its_start(
     names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["c.example"]
     client_context(files)
-    assert not renew_own(folder, role="standby", now=now)
+    assert not renew_own(folder, role="standby", hosts=[], now=now)
+
+
+def test_another_host_needs_another_certificate_by_the_same_key(
+    authority: Authority, tmp_path: Path
+) -> None:
+    folder = tmp_path / "authority"
+    files = make_node(authority, folder, "old.example", name="central-c", role="standby", now=NOW)
+    key = files.key.read_bytes()
+
+    assert renew_own(folder, role="standby", hosts=["C.example", "192.0.2.7"], now=NOW)
+
+    assert hosts_of(files) == ["c.example", "192.0.2.7", "old.example"]
+    assert files.key.read_bytes() == key
+    assert not renew_own(folder, role="standby", hosts=["c.example"], now=NOW)
+    with pytest.raises(TlsError, match="no host name"):
+        renew_own(folder, role="standby", hosts=["no name"], now=NOW)
+
+
+def test_a_witness_is_not_started_under_a_host_that_nobody_would_believe(home: Path) -> None:
+    refused = steadflow(
+        "witness", "join", "https://a.example", "--home", str(home), "--host", "new.example",
+        check=False,
+    )  # fmt: skip
+    assert refused.returncode == 1
+    assert "for w.example, not for new.example: name one" in refused.stderr
 
 
 def test_who_cannot_sign_does_not(home: Path, tmp_path: Path) -> None:
-    assert not renew_own(home / "tls", role="witness", now=DAY_830)
-    assert not renew_own(tmp_path / "nowhere", role="standby", now=DAY_830)
+    assert not renew_own(home / "tls", role="witness", hosts=[], now=DAY_830)
+    assert not renew_own(tmp_path / "nowhere", role="standby", hosts=[], now=DAY_830)
 
 
 def gives(authority: Authority, now: datetime, asked: list[dict[str, str]]) -> Answer:

@@ -12,7 +12,7 @@ import pytest
 from cli import running
 from cli.home_owner import Owner, check_owner, owner_of
 from cli.invite_file import invite_file, keep_token
-from cli.network import prepare_tls
+from cli.network import NODE, prepare_tls
 from cli.running import HomeError
 from shared.token import make_token
 from tests.cli.test_up import sentence, steadflow
@@ -157,6 +157,19 @@ def test_where_a_standby_runs_another_token_is_not_kept(
     # Nobody runs there: the token is kept until the primary was asked.
     keep_token(home, token)
     assert invite_file(home).read_text().strip() == token
+
+
+@pytest.mark.parametrize("words", [(), ("--detach",)])
+def test_a_machine_that_joined_keeps_its_name_and_needs_no_token(
+    home: Path, token: str, words: tuple[str, ...]
+) -> None:
+    make_standby(home)
+    before = contents(home)
+
+    said = sentence(join(home, token, "--name", "central-d", *words))
+
+    assert said == f"this machine joined as {NODE}: another name needs another --home"
+    assert contents(home) == before
 
 
 @pytest.mark.parametrize("words", [(), ("--detach",)])

@@ -20,6 +20,7 @@ from shared.register import (
     Address,
     Admitted,
     RegisterError,
+    forget_key,
     keep,
     key_and_request,
     parse_primary,
@@ -31,6 +32,7 @@ from shared.tls import (
     client_context,
     fingerprint,
     https_client_context,
+    read_request,
     server_context,
 )
 from shared.tls.fingerprint import first_der
@@ -198,6 +200,18 @@ async def test_nobody_there_is_worth_another_try(authority: Authority, tmp_path:
         await ask(nobody, token_of(authority), tmp_path / "c")
 
     assert not error.value.is_final
+
+
+def test_asked_again_for_another_host_it_is_the_same_key(tmp_path: Path) -> None:
+    before, after = (
+        read_request(key_and_request(tmp_path, "central-c", [host]).request_pem)
+        for host in ("old.example", "c.example")
+    )
+    assert (before.hosts, after.hosts) == (("old.example",), ("c.example",))
+    assert before.public_key == after.public_key
+    forget_key(tmp_path)
+    anew = read_request(key_and_request(tmp_path, "central-c", ["c.example"]).request_pem)
+    assert anew.public_key != after.public_key
 
 
 def test_a_request_of_another_name_is_not_signed(authority: Authority, tmp_path: Path) -> None:
