@@ -282,8 +282,8 @@ def open_central(
         is_trusted = probation.is_over(proof.copy)
         return Progress(
             position=sum(applier.positions.values()),
-            lag_records=None if lag is None else lag[0],
-            lag_s=None if lag is None else lag[1],
+            lag_records=None if lag is None else lag.records,
+            lag_s=None if lag is None else lag.lag_s,
             is_fit=is_working and is_well and is_trusted and config.candidate,
         )
 

@@ -121,7 +121,7 @@ class CentralMetrics:
         )
         self.lag_s = Gauge(
             f"{prefix}_lag_seconds",
-            "Age of the newest applied record while more are waiting; 0 at the log's end.",
+            "How far behind at most; 0 at the log's end as it was in the last 15 s; NaN: unknown.",
             ["partition"],
             registry=self.registry,
         )

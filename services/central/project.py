@@ -5,12 +5,14 @@ Kafka is read in the event loop; whatever touches the store runs in one thread o
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
 from services.central.applier import Applier
+from services.central.lag import Behind, Lag
 from services.central.messages import Message, Place, Verdict, examine
 from services.central.metrics import CentralMetrics
 from shared.backoff import waits
@@ -79,8 +81,7 @@ class Projection:
         self._reader = Reader(brokers, client_id=client_id, topic=topic.name)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="applier")
         self._facts: dict[int, PartitionFacts] = {}
-        self._applied_ms: int | None = None
-        self._whole_at_ms: int | None = None
+        self._lag = Lag()
         self._moved = asyncio.Condition()
         self._step_since_s: float | None = None
         self._pauses = waits()
@@ -96,22 +97,9 @@ class Projection:
         """End of each partition when it was last looked up, some seconds ago."""
         return {number: fact.end_offset for number, fact in self._facts.items()}
 
-    def lag(self) -> tuple[int, float] | None:
-        """Return messages not applied yet, and for how many seconds at most; None: unknown.
-
-        Of the log's end as it was looked up last, some seconds ago.
-        """
-        positions = self._applier.positions
-        if not self._facts or not positions:
-            return None
-        ends = self.end_offsets
-        behind = sum(max(0, end - positions.get(number, 0)) for number, end in ends.items())
-        now_ms = self._now_ms()
-        if not behind:
-            self._whole_at_ms = now_ms
-            return 0, 0.0
-        known = [at_ms for at_ms in (self._applied_ms, self._whole_at_ms) if at_ms is not None]
-        return (behind, max(0.0, (now_ms - max(known)) / 1000)) if known else None
+    def lag(self) -> Behind | None:
+        """Return how far this is behind the log's end as it was looked up last; None: unknown."""
+        return self._lag.all(self._applier.positions, self._now_ms())
 
     @property
     def step_s(self) -> float:
@@ -193,10 +181,7 @@ class Projection:
         if stop:
             await self._stopped(stop)
         for record in records:
-            waiting = self._facts[record.partition].end_offset - record.offset - 1
-            age_s = max(0, self._now_ms() - record.timestamp_ms) / 1000 if waiting > 0 else 0.0
-            self._metrics.lag_s.labels(record.partition).set(age_s)
-        self._applied_ms = max(record.timestamp_ms for record in records)
+            self._lag.applied(record.partition, record.offset + 1, record.timestamp_ms)
         await self._tell_moved()
         self._measure()
 
@@ -236,6 +221,14 @@ class Projection:
 
     def _note(self, facts: Sequence[PartitionFacts]) -> None:
         self._facts = {fact.partition: fact for fact in facts}
+        self._lag.looked(self.end_offsets, self._applier.positions, self._now_ms())
+        for number in self._facts:
+            self._metrics.lag_s.labels(number).set_function(partial(self._lag_s, number))
+
+    def _lag_s(self, partition: int) -> float:
+        position = self._applier.positions.get(partition, 0)
+        lag_s = self._lag.of(partition, position, self._now_ms()).lag_s
+        return math.nan if lag_s is None else lag_s
 
     def _measure(self) -> None:
         behind = 0
@@ -245,8 +238,6 @@ class Projection:
             behind += lag
             self._metrics.next_offset.labels(number).set(position)
             self._metrics.lag_records.labels(number).set(lag)
-            if not lag:
-                self._metrics.lag_s.labels(number).set(0)
         if not behind:
             self._health.met("caught up")
 

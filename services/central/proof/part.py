@@ -245,7 +245,7 @@ class ProofPart:
             return is_closed(progress, period)
         # Nothing is known of a stream that was closed here once, though all of the log is read.
         lag = self._projection.lag()
-        return lag is not None and lag[0] == 0
+        return lag is not None and lag.records == 0
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         loop = asyncio.get_running_loop()
