@@ -36,7 +36,12 @@ from services.central.drills.log import DrillsLog
 from services.central.https import Https, check_https, https_client
 from services.central.join.api import Joining, invites_router
 from services.central.join.leaving import Leaving
-from services.central.join.machine import brokers_for_others, https_url, joining_of
+from services.central.join.machine import (
+    brokers_for_others,
+    https_url,
+    joining_of,
+    places_to_ask,
+)
 from services.central.join.machines import Machines
 from services.central.join.machines_api import Cluster, machines_router
 from services.central.join.names import Newcomer, listed_centrals
@@ -87,6 +92,7 @@ from shared.http import http_server, listen
 from shared.http_metrics import HttpMetrics
 from shared.kafka import Brokers, configured_brokers, end_offsets
 from shared.logs import log_lines
+from shared.roles.policy import able
 from shared.settings_events import RetentionSet
 from shared.snapshot_folder import is_complete
 from shared.tasks import end_task
@@ -332,8 +338,7 @@ def open_central(
     def kept_brokers() -> Brokers | None:
         if config.broker_number == 0 or not (servers := brokers_for_others(config)):
             return None
-        known = keeper.facts
-        return brokers.at(servers if known is None else known.addresses)
+        return brokers.at(places_to_ask(servers, keeper.facts))
 
     keeper = Keeper(
         brokers=kept_brokers,
@@ -341,6 +346,7 @@ def open_central(
         home=config.broker_number,
         is_primary=lambda: roles.role.is_primary,
         centrals=lambda: {member.node for member in roles.role.state.members.values()},
+        able=lambda: able(roles.role.state),
         limits=BrokerLimits(
             config.copy_bytes_per_s, config.read_bytes_per_s, config.flows_log_bytes
         ),

@@ -68,6 +68,18 @@ def candidate_problem(state: RolesState, member: Member) -> str:
     return shortcoming(state, member, called=member.node)
 
 
+def able(state: RolesState) -> set[str]:
+    """Return the nodes of the living holder and of all that could take over now."""
+    if state.config is None:
+        return set()
+    return {
+        member.node
+        for member in state.members.values()
+        if (member.incarnation == state.holder and member.incarnation not in state.dead)
+        or not candidate_problem(state, member)
+    }
+
+
 def shortcoming(state: RolesState, member: Member, *, called: str) -> str:
     """Return what speaks against a living member but not against a person who names it.
 

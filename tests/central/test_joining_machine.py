@@ -10,7 +10,7 @@ from services.central.brokers.keeper import BrokerLimits, Keeper
 from services.central.config import CentralConfig
 from services.central.join.api import Joining
 from services.central.join.invites import JoinsAs
-from services.central.join.machine import joining_of
+from services.central.join.machine import joining_of, places_to_ask
 from services.central.join.names import Newcomer
 from shared.kafka import Brokers, open_membership
 from shared.membership import Controller, Facts, Member
@@ -40,6 +40,7 @@ def own_keeper(facts: Facts | None = None, machines: MemoryMachines | None = Non
         home=1,
         is_primary=lambda: True,
         centrals=lambda: (),
+        able=lambda: (),
         limits=BrokerLimits(1, 2),
         leaving=dict,
         change=change,
@@ -121,6 +122,24 @@ async def test_a_broker_that_was_forgotten_since_takes_no_name(folder: Path) -> 
     assert not await found.why_taken(Newcomer("m7", JoinsAs.WITNESS))
     keeper.facts = machines.facts_now = cluster(1, 7, voters=(1, 7))
     assert "the broker of m7 votes" in await found.why_taken(Newcomer("m7", JoinsAs.WITNESS))
+
+
+def test_nobody_with_a_broker_joins_before_the_brokers_are_known(folder: Path) -> None:
+    keeper = own_keeper()
+    found = joining(folder, keeper, broker_number=1)
+    said = [found.not_yet(role) for role in (JoinsAs.STANDBY, JoinsAs.WITNESS)]
+    assert ["not known here yet" in each for each in said] == [True, True]
+    assert not found.not_yet(JoinsAs.COLLECTOR)
+    assert not joining(folder, keeper).not_yet(JoinsAs.STANDBY)
+    keeper.facts = cluster(1)
+    assert not found.not_yet(JoinsAs.STANDBY)
+
+
+def test_a_broker_that_moved_is_asked_at_its_new_place_too() -> None:
+    facts = cluster(1)
+    assert places_to_ask("new:10", facts).split(",") == [facts.addresses, "new:10"]
+    assert places_to_ask(facts.addresses, facts) == facts.addresses
+    assert places_to_ask("new:10", None) == "new:10"
 
 
 def test_a_machine_with_a_broker_is_told_where_it_votes_and_a_collector_is_not(

@@ -97,6 +97,7 @@ async def test_it_is_looked_at_and_left_alone() -> None:
         home=0,
         is_primary=lambda: True,
         centrals=lambda: (),
+        able=lambda: (),
         limits=BrokerLimits(1, 2),
         leaving=dict,
         change=change,

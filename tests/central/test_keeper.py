@@ -43,6 +43,7 @@ def keeper(
     is_primary: bool = True,
     is_reached: bool = True,
     centrals: tuple[str, ...] = (),
+    able: tuple[str, ...] = (),
     limits: BrokerLimits = BrokerLimits(1, 2),  # noqa: B008  a tuple never changes
     noted: Callable[[str | None], None] = lambda text: None,
     closed: Collection[int] = (),
@@ -57,6 +58,7 @@ def keeper(
         home=home,
         is_primary=lambda: is_primary,
         centrals=lambda: centrals,
+        able=lambda: able,
         limits=limits,
         note_disks=noted,
         leaving=settings.leaving,

@@ -34,6 +34,7 @@ DISK_TIMEOUT_S: Final = 3.0
 REFUSED_MS: Final = 60_000
 """So long a broker whose vote was not taken gets none, and a pair without it is undone."""
 _NUMBERS: Final = 1_000_000
+FIRST_NUMBER: Final = 1
 _FIRST_JOINED: Final = 2
 
 
@@ -81,6 +82,7 @@ class Keeper:
         home: int,
         is_primary: Callable[[], bool],
         centrals: Callable[[], Collection[str]],
+        able: Callable[[], Collection[str]],
         limits: BrokerLimits,
         note_disks: Callable[[str | None], None] = lambda text: None,
         leaving: Callable[[], Mapping[str, MachineLeaves]],
@@ -91,15 +93,17 @@ class Keeper:
     ) -> None:
         """brokers: as other machines reach them; None while they cannot. centrals: their names.
 
-        local: as this process reaches them. home: number of the broker on this machine; 0 where
-        Kafka is the user's own, which is only looked at. note_disks: gets which disks are nearly
-        full. leaving: machines that go, as the settings say. change: writes one of these.
+        able: names of the centrals that act, or could take over now. local: as this process reaches
+        them. home: number of the broker on this machine; 0 where Kafka is the user's own, which is
+        only looked at. note_disks: gets which disks are nearly full. leaving: machines that go, as
+        the settings say. change: writes one of these.
         """
         self._brokers = brokers
         self._local = local
         self._home = home
         self._is_primary = is_primary
         self._centrals = centrals
+        self._able = able
         self._limits = limits
         self._note_disks = note_disks
         self._leaving = leaving
@@ -321,7 +325,9 @@ class Keeper:
         if self.facts is None:
             return self.risks + list(self._short.values())
         wish = self.wish
-        lines = survives(self.facts, wish)
+        # Whose machine is the primary's only the primary knows.
+        shown = wish if self._is_primary() else wish._replace(home=0)
+        lines = survives(self.facts, shown, self._able_machines(self.facts))
         lines += leaving_sentences(self._leaving().values(), self.facts, due(self.facts, wish))
         if (done := copied(self.facts, self._disks)) is not None:
             lines.append(
@@ -329,6 +335,12 @@ class Keeper:
                 f"{said(done.total_bytes)} are there"
             )
         return lines + list(self._short.values())
+
+    def _able_machines(self, facts: Facts) -> frozenset[int]:
+        """Return the brokers of machines with a central that acts or could."""
+        # A machine that joined has the name of its central.
+        joined = {each.machine: each.number for each in facts.members}
+        return frozenset(joined.get(name, FIRST_NUMBER) for name in self._able())
 
     def shown(self) -> Json:
         """Return it for people."""

@@ -1,16 +1,23 @@
 """What the loss of each machine would do, in plain sentences; pure."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from services.central.brokers.growth import VOTERS, Wish, due, led_at_home
 from shared.membership import Facts, Member
 from shared.settings_events import MachineLeaves
 
 WITNESS = "`steadflow witness invite` here prints the line to run on a third machine"
+NO_STANDBY = (
+    "a central on another machine must be able to take over: `steadflow standby invite`, or where "
+    "there is one, `steadflow cluster` says what it lacks"
+)
 
 
-def survives(facts: Facts, wish: Wish) -> list[str]:
-    """Return what this cluster survives and what not, and how it would survive more."""
+def survives(facts: Facts, wish: Wish, able: Collection[int]) -> list[str]:
+    """Return what this cluster survives and what not, and how it would survive more.
+
+    able: brokers on machines with a central that acts, or could take over now.
+    """
     wish = due(facts, wish)
     staying = [each for each in facts.members if each.number not in wish.leaving]
     if len(staying) == 1:
@@ -20,7 +27,7 @@ def survives(facts: Facts, wish: Wish) -> list[str]:
             "a second machine: `steadflow standby invite`; two more survive the loss of any one",
         ]
     if len(staying) < VOTERS or len(facts.voters) < VOTERS:
-        return _without_majority(facts, staying)
+        return _without_majority(facts, staying, able)
     lines = []
     away = [each for each in staying if not each.is_alive]
     if len(away) > 1:
@@ -33,11 +40,17 @@ def survives(facts: Facts, wish: Wish) -> list[str]:
             f"the broker of {_names(away)} is away: with one more machine gone nobody acts, and "
             "collectors count on into their spools"
         )
-    elif _is_whole(facts):
+    elif _is_whole(facts) and len(set(able)) > 1:
         lines.append(
             "any one machine may die: another central acts, nothing is lost; with two gone nobody "
             "acts, and collectors count on into their spools until one is back"
         )
+    elif _is_whole(facts):
+        lines.append(
+            f"the log outlives any one machine, but only {_with(facts, able)} has a central that "
+            "could act: without it nobody does until it is back"
+        )
+        lines.append(NO_STANDBY)
     else:
         lines.append("not every machine holds everything yet: see what is owed next")
     led = led_at_home(facts, wish.home)
@@ -67,7 +80,7 @@ def leaving_sentences(leaving: Iterable[MachineLeaves], facts: Facts, wish: Wish
     return lines
 
 
-def _without_majority(facts: Facts, staying: list[Member]) -> list[str]:
+def _without_majority(facts: Facts, staying: list[Member], able: Collection[int]) -> list[str]:
     deciding = [each for each in staying if each.number in facts.voters]
     others = [each for each in staying if each.number not in facts.voters]
     lines = []
@@ -81,7 +94,11 @@ def _without_majority(facts: Facts, staying: list[Member]) -> list[str]:
         "spool, and send again once it is back"
     )
     if len(staying) < VOTERS:
-        lines.append(f"to survive the loss of either, add a witness: {WITNESS}")
+        lines.append(
+            f"to survive the loss of either, add a witness: {WITNESS}"
+            if len(set(able)) > 1
+            else NO_STANDBY
+        )
     return lines
 
 
@@ -89,6 +106,10 @@ def _is_whole(facts: Facts) -> bool:
     return all(len(each.in_sync) >= VOTERS for each in facts.copies) and all(
         count >= VOTERS - 1 for count in facts.in_sync_min.values()
     )
+
+
+def _with(facts: Facts, able: Collection[int]) -> str:
+    return _names([each for each in facts.members if each.number in able])
 
 
 def _names(members: list[Member]) -> str:

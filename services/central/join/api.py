@@ -77,7 +77,8 @@ class Joining:
     blocking. why_taken: why that name is another's, in a sentence; empty when it is free.
     replace: has the second machine take the place of the first, in the name of that request; raises
     HTTPException. stay: keeps a machine that was leaving. renews: whether that request is of a node
-    that the authority certified in that role before, by that certificate.
+    that the authority certified in that role before, by that certificate. not_yet: why a machine
+    cannot be told all that it needs now, in a sentence; empty when it can.
     """
 
     url: Callable[[], str]
@@ -90,6 +91,7 @@ class Joining:
     replace: Callable[[Request, str, str], Awaitable[None]]
     stay: Callable[[str], Awaitable[None]]
     renews: Callable[[bytes, bytes, JoinsAs], bool] = lambda request, before, joins_as: False
+    not_yet: Callable[[JoinsAs], str] = lambda joins_as: ""
 
 
 def invites_router(
@@ -163,6 +165,8 @@ def invites_router(
             )
         except ValueError as error:
             raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
+        if why := joining.not_yet(body.joins_as):
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, why)
         # Two machines with one token must not both read it as unused.
         async with one_at_a_time:
             known = await asyncio.to_thread(invites)

@@ -18,6 +18,7 @@ from services.central.join.signing import signer
 from shared.config import ConfigError
 from shared.host_port import host_port
 from shared.kafka import KafkaAway, MembershipRefused
+from shared.membership import Facts
 from shared.network import Network, NetworkError, read_network
 from shared.settings_events import Invite
 from shared.tls import Authority, TlsError, fingerprint, last_certificate, load_authority
@@ -58,6 +59,13 @@ def brokers_for_others(config: CentralConfig) -> str:
         config.kafka_tls_dir is not None or config.broker_number > 0
     )
     return config.bootstrap_servers if is_told else ""
+
+
+def places_to_ask(servers: str, facts: Facts | None) -> str:
+    """Return where to ask for the brokers: `servers`, and where they were seen last."""
+    # What was seen may be of before the broker of this machine got another place.
+    seen = "" if facts is None else facts.addresses
+    return ",".join(dict.fromkeys(filter(None, f"{seen},{servers}".split(","))))
 
 
 def joining_of(
@@ -101,6 +109,12 @@ def joining_of(
             }
         return told
 
+    def not_yet(joins_as: JoinsAs) -> str:
+        # A collector has no broker, and any one of the others' is enough for it.
+        if joins_as is JoinsAs.COLLECTOR or config.broker_number == 0 or keeper.facts is not None:
+            return ""
+        return "the brokers are not known here yet: ask again in some seconds"
+
     def shown() -> str:
         own = config.https_certificate
         return fingerprint(authority.certificate_pem if own is None else read_pem(own))
@@ -127,6 +141,7 @@ def joining_of(
         why_taken=taken,
         replace=replace,
         stay=keeper.stay,
+        not_yet=not_yet,
         renews=lambda request, before, joins_as: renews(
             authority, before, request, role=joins_as.value
         ),
