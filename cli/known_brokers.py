@@ -4,7 +4,7 @@ import asyncio
 import logging
 from pathlib import Path
 
-from shared.kafka import Brokers, KafkaAway, broker_addresses, noted_brokers, with_noted
+from shared.kafka import Brokers, KafkaAway, noted_brokers, registered_addresses, with_noted
 from shared.tls import TlsError
 from shared.tls.writing import OWNER_ONLY, write_whole
 
@@ -28,7 +28,7 @@ async def follow(home: Path, brokers: Brokers) -> None:
     noted, asked, problem = "", brokers, ""
     while True:
         try:
-            found = ",".join(await broker_addresses(asked, patience_s=0.0))
+            found = ",".join(await registered_addresses(asked, patience_s=0.0))
             if found and found != noted:
                 write_whole(noted_brokers(home), f"{found}\n".encode(), mode=OWNER_ONLY)
                 noted = found

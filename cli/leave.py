@@ -49,7 +49,7 @@ def leave(
     try:
         urls = [*_others(folder, standby), *centrals_told(folder), standby.primary]
         if running.is_held(folder):
-            _give_vote_back(folder, standby.name)
+            _give_back(folder, standby.name)
             stop(folder)
             typer.echo(f"{standby.name} has stopped")
         _tell(folder, standby.name, dict.fromkeys(urls))
@@ -112,18 +112,21 @@ def _others(folder: Path, standby: StandbyHome) -> list[str]:
     ]
 
 
-def votes_beside_others(machines: Sequence[Mapping[str, Any]], name: str) -> bool | None:
-    """Return whether that machine votes on what Kafka decides, and there are others.
+def is_needed(machines: Sequence[Mapping[str, Any]], name: str) -> bool | None:
+    """Return whether that machine holds copies or votes, and there are others that could.
 
-    machines: as the API lists them; None while they are not known.
+    Its copies may be the only ones that are whole. machines: as the API lists them; None while they
+    are not known.
     """
     if not machines:
         return None
-    return len(machines) > 1 and any(each["machine"] == name and each["votes"] for each in machines)
+    return len(machines) > 1 and any(
+        each["machine"] == name and (each["votes"] or each["copies"]) for each in machines
+    )
 
 
-def _give_vote_back(folder: Path, name: str) -> None:
-    """Return once this machine votes no more: stopped with a vote that is needed, nobody decides.
+def _give_back(folder: Path, name: str) -> None:
+    """Return once this machine has neither vote nor copies: without them nobody may decide.
 
     Ends the command, with all as it was, when that does not come.
     """
@@ -131,30 +134,30 @@ def _give_vote_back(folder: Path, name: str) -> None:
         return
     with ClusterClient(urls_of(folder), token=read_token(folder / "token")) as cluster:
         try:
-            votes = votes_beside_others(cluster.brokers()["machines"], name)
+            needed = is_needed(cluster.brokers()["machines"], name)
         except ClusterError as error:
-            typer.echo(f"whether {name} votes cannot be asked: {error}", err=True)
+            typer.echo(f"whether {name} is needed cannot be asked: {error}", err=True)
             return
-        if votes is False:
+        if needed is False:
             return
         typer.echo(f"{name} gives its copies of the log and its vote back")
         cluster.change(f"brokers/{name}/remove")
         has_left = False
         try:
-            has_left = _wait_without_vote(cluster, name)
+            has_left = _wait_not_needed(cluster, name)
         finally:
             if not has_left:
                 cluster.change(f"brokers/{name}/keep")
     if not has_left:
-        fail(f"{name} votes still, and stays: `steadflow cluster` says what is waited for")
+        fail(f"{name} is needed still, and stays: `steadflow cluster` says what is waited for")
 
 
-def _wait_without_vote(cluster: ClusterClient, name: str) -> bool:
+def _wait_not_needed(cluster: ClusterClient, name: str) -> bool:
     deadline_s = time.monotonic() + VOTE_TIMEOUT_S
     while time.monotonic() < deadline_s:
         # While leaders move one of the answers may be none.
         with contextlib.suppress(ClusterError):
-            if votes_beside_others(cluster.brokers()["machines"], name) is False:
+            if is_needed(cluster.brokers()["machines"], name) is False:
                 return True
         time.sleep(1.0)
     return False

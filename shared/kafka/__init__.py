@@ -25,6 +25,7 @@ from shared.kafka.topics import (
     offsets_since,
     oldest_ms,
     partition_facts,
+    registered_addresses,
 )
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "oldest_ms",
     "open_membership",
     "partition_facts",
+    "registered_addresses",
     "round_trips_ms",
     "unbroken",
     "with_noted",

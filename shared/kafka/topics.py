@@ -26,6 +26,7 @@ from shared.kafka.errors import (
     patiently,
     unbroken,
 )
+from shared.kafka.membership_requests import ClusterRequest
 from shared.kafka.metadata import MetadataRequest
 from shared.kafka.silence import watchful
 from shared.topics import Topic
@@ -135,6 +136,24 @@ async def broker_addresses(brokers: Brokers, *, patience_s: float = PATIENCE_S) 
     async def ask() -> list[str]:
         async with open_client(brokers, "steadflow-addresses") as client:
             return sorted(host_port(each.host, each.port) for each in client.cluster.brokers())
+
+    return await _asked(ask, patience_s)
+
+
+async def registered_addresses(brokers: Brokers, *, patience_s: float = PATIENCE_S) -> list[str]:
+    """Return the same, and of those that do not answer now too. Raises KafkaAway.
+
+    A Kafka before 4.0 does not tell of those.
+    """
+
+    async def ask() -> list[str]:
+        async with open_client(brokers, "steadflow-registered") as client:
+            try:
+                answer = await client.send(client.get_random_node(), ClusterRequest())
+            except kafka_errors.IncompatibleBrokerVersion:
+                return sorted(host_port(each.host, each.port) for each in client.cluster.brokers())
+            _raise_for(answer.error_code)
+            return sorted(host_port(host, port) for _number, host, port, *_ in answer.brokers)
 
     return await _asked(ask, patience_s)
 

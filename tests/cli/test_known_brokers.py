@@ -31,7 +31,7 @@ async def test_brokers_that_were_seen_are_tried_at_the_next_start(
             raise KafkaAway("away")
         return answer
 
-    monkeypatch.setattr(known_brokers, "broker_addresses", asked)
+    monkeypatch.setattr(known_brokers, "registered_addresses", asked)
     monkeypatch.setattr(known_brokers, "EVERY_S", 0.0)
     following = asyncio.create_task(follow(tmp_path, Brokers("a:1")))
     await asyncio.to_thread(
@@ -53,7 +53,7 @@ async def test_what_cannot_be_noted_ends_nothing_and_is_noted_later(
         asked += 1
         return ["a:1", "b:2"]
 
-    monkeypatch.setattr(known_brokers, "broker_addresses", asking)
+    monkeypatch.setattr(known_brokers, "registered_addresses", asking)
     monkeypatch.setattr(known_brokers, "EVERY_S", 0.0)
     blocked = tmp_path / "brokers"
     blocked.mkdir()
@@ -81,7 +81,7 @@ async def test_a_certificate_that_is_gone_for_a_moment_ends_nothing(
             raise TlsError("the key is missing")
         return ["a:1", "b:2"]
 
-    monkeypatch.setattr(known_brokers, "broker_addresses", asked)
+    monkeypatch.setattr(known_brokers, "registered_addresses", asked)
     monkeypatch.setattr(known_brokers, "EVERY_S", 0.0)
     following = asyncio.create_task(follow(tmp_path, Brokers("a:1", files)))
     await asyncio.to_thread(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cli.disable import joined, others_voting
-from cli.leave import votes_beside_others
+from cli.leave import is_needed
 from cli.standby_home import (
     NoStandby,
     StandbyHome,
@@ -87,12 +87,14 @@ def test_while_others_vote_nothing_is_closed() -> None:
     assert others_voting([here | {"votes": False}, observer | {"votes": True}]) == ["two"]
 
 
-def test_whether_a_vote_has_to_be_given_back_before_one_stops() -> None:
-    one, two = ({"machine": name, "votes": True} for name in ("one", "two"))
-    assert votes_beside_others([], "two") is None
-    assert votes_beside_others([two], "two") is False
-    assert votes_beside_others([one, two], "two") is True
-    assert votes_beside_others([one, two | {"votes": False}], "two") is False
+def test_whether_vote_and_copies_have_to_be_given_back_before_one_stops() -> None:
+    one, two = ({"machine": name, "votes": True, "copies": 3} for name in ("one", "two"))
+    assert is_needed([], "two") is None
+    assert is_needed([two], "two") is False
+    assert is_needed([one, two], "two") is True
+    # Without a vote its copies may be the only ones that are whole.
+    assert is_needed([one, two | {"votes": False}], "two") is True
+    assert is_needed([one, two | {"votes": False, "copies": 0}], "two") is False
 
 
 def test_status_tells_what_is_not_green_with_its_remedy() -> None:
