@@ -223,6 +223,61 @@ def test_at_the_hard_bound_new_datagrams_are_counted_and_get_no_number(site: Ben
     assert [(r.received_at_ms - NOON_MS) // 1_000 for r in marks] == [0, 60]
 
 
+def full(site: Bench) -> tuple[Receiver, int]:
+    """Return a receiver that dropped datagrams, and how many it has dropped."""
+    receiver = site.receiver(segment_bytes=20_000, spool_bytes_hard=100_000)
+    for _ in range(20):
+        site.send(*[bytes(1_000)] * 10)
+        receiver.turn(0)
+    second(site, receiver)
+    assert losses_of(site) == []
+    return receiver, receiver.received.overflow
+
+
+def test_one_that_stops_while_there_is_no_room_marks_what_it_dropped(site: Bench) -> None:
+    receiver, dropped = full(site)
+
+    receiver.stop()
+
+    assert losses_of(site) == [
+        Loss(pack_address("127.0.0.1"), LossReason.RECEIVER_OVERFLOW, dropped)
+    ]
+    assert_streams_are_whole(site.read())
+
+
+@pytest.mark.parametrize("kills", [1, 2])
+def test_what_a_killed_one_dropped_is_marked_by_the_next_with_room(site: Bench, kills: int) -> None:
+    receiver, dropped = full(site)
+    for _ in range(kills):
+        receiver.close()
+        receiver = site.receiver(segment_bytes=20_000, spool_bytes_hard=100_000)
+    for segment in segment_numbers(site.directory)[:2]:
+        segment_path(site.directory, segment).unlink()
+    second(site, receiver)
+    marked = [Loss(UNSPECIFIED, LossReason.RECEIVER_OVERFLOW, dropped)]
+    assert losses_of(site) == marked
+
+    # Whatever the one that marked them said before, they are marked once.
+    receiver.close()
+    site.receiver().stop()
+    assert losses_of(site) == marked
+
+
+def test_marks_behind_the_last_word_of_a_killed_one_are_believed(site: Bench) -> None:
+    receiver, dropped = full(site)
+    said = (site.directory / "receiver.json").read_bytes()
+    for segment in segment_numbers(site.directory)[:2]:
+        segment_path(site.directory, segment).unlink()
+    second(site, receiver)
+    receiver.close()
+    # It was killed before it could say so.
+    (site.directory / "receiver.json").write_bytes(said)
+
+    site.receiver().stop()
+
+    assert [loss.datagrams for loss in losses_of(site)] == [dropped]
+
+
 class FullDisk:
     """A disk with `room` bytes left, where `write` behaves as write(2) on a full one."""
 

@@ -20,8 +20,13 @@ class Overflow:
         self._minutes: dict[int, dict[bytes, int]] = {}
         self._latest_ms: dict[int, int] = {}
 
-    def add(self, exporter: bytes, received_at_ms: int) -> None:
-        """Count one datagram; times do not fall between calls."""
+    @property
+    def datagrams(self) -> int:
+        """How many are not marked yet."""
+        return sum(sum(counts.values()) for counts in self._minutes.values())
+
+    def add(self, exporter: bytes, received_at_ms: int, datagrams: int = 1) -> None:
+        """Count some; times do not fall between calls."""
         minute = received_at_ms // _MINUTE_MS
         if minute not in self._minutes:
             if len(self._minutes) >= MINUTES_MAX:
@@ -31,7 +36,7 @@ class Overflow:
         counts = self._minutes[minute]
         if exporter not in counts and len(counts) >= EXPORTERS_MAX:
             exporter = UNSPECIFIED
-        counts[exporter] = counts.get(exporter, 0) + 1
+        counts[exporter] = counts.get(exporter, 0) + datagrams
         self._latest_ms[minute] = received_at_ms
 
     def oldest(self) -> tuple[int, list[Loss]] | None:

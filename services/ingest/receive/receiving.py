@@ -28,7 +28,7 @@ from services.ingest.spool.format import (
 from services.ingest.spool.reader import spool_bytes
 from services.ingest.spool.recovery import Checkpoint, Recovered, end_last_stream
 from services.ingest.spool.writer import RECEIVER_LOCK, SpoolWriter, Write, hold
-from services.ingest.status import Fact, ProcessStatus, write_status
+from services.ingest.status import Fact, ProcessStatus, read_status, write_status
 from shared.addresses import UNSPECIFIED, pack_address
 from shared.losses import Loss, LossReason
 
@@ -41,6 +41,8 @@ QUIET_MS = 1_000
 TICK_MS = 1_000
 """How often drops, room, partition count and folder are looked at."""
 PARTITIONS_FILE = "partitions"
+UNMARKED = "unmarked"
+"""Of the status: datagrams that were dropped here, and stand in no mark yet."""
 
 # An exporter's text is looked up once; the limit is for forged source addresses.
 _ADDRESSES_MAX = 1 << 16
@@ -90,6 +92,19 @@ def read_partitions(directory: Path) -> int | None:
     except (OSError, ValueError):
         return None
     return partitions if partitions > 0 else None
+
+
+def _unmarked(before: ProcessStatus | None, recovered: Recovered) -> int:
+    """Return the datagrams that a receiver which was killed had dropped and not marked.
+
+    before: what it said last. Once there was room it marked them before all else: so what stands
+    in the spool behind it says that they are.
+    """
+    if before is None:
+        return 0
+    place = before.facts.get("stream"), before.facts.get("number")
+    is_last = place == (f"{recovered.stream:016x}", recovered.number)
+    return int(before.facts.get(UNMARKED) or 0) if is_last else 0
 
 
 class Receiver:
@@ -150,12 +165,15 @@ class Receiver:
         self._lock = hold(self._directory, RECEIVER_LOCK)
         self._socket.setblocking(False)
         self._cookie = socket_cookie(self._socket)
+        before = read_status(self._directory, "receiver")
         recovered = self._recover(self._directory, self._checkpoint(self._directory))
         self._writer = self._new_writer(recovered.next_segment)
         # Drops while no receiver was there are new too, as long as it is the same socket.
         if recovered.socket_cookie == self._cookie:
             self._writer.socket_drops = recovered.socket_drops
         self._open_stream(*self._clock())
+        if dropped := _unmarked(before, recovered):
+            self._overflow.add(UNSPECIFIED, self._reading.received_at_ms, dropped)
         self._tick()
 
     def wake_on(self, file: int) -> None:
@@ -189,6 +207,11 @@ class Receiver:
         while self._receive() and self._reading.monotonic_ms < until:
             self._read_clock()
         self._tick()
+        if self._full is not None:
+            # They are as small as the END mark, and nobody else knows what was dropped.
+            self._mark_kernel_drops()
+            self._write_overflow()
+            self._tell_status()
         self._writer.end_stream()
         self.close()
 
@@ -386,6 +409,7 @@ class Receiver:
             "stream": f"{self._writer.stream:016x}",
             "number": self._writer.next_number - 1,
             "spool_bytes": self._spool_bytes,
+            UNMARKED: self._overflow.datagrams,
             **asdict(self.received),
         }
         reasons = {} if self._full is None else {"spool": self._full}

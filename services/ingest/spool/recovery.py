@@ -30,11 +30,14 @@ class Recovered:
 
     next_segment: None when there is no segment at all.
     socket_cookie, socket_drops: the socket of the last stream, and its drops that stand in marks.
+    stream, number: the last stream, and its last good record before it was ended here.
     """
 
     next_segment: int | None = None
     socket_cookie: int = 0
     socket_drops: int = 0
+    stream: int = 0
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +77,18 @@ def end_last_stream(
     header = newest.header
     assert header is not None
     tail = _read_tail(newest, header)
+    number, received_at_ms = _last_known(readable, header)
     recovered = Recovered(
-        next_segment, header.socket_cookie, (header.socket_drops + tail.kernel_drops) % (1 << 32)
+        next_segment,
+        header.socket_cookie,
+        (header.socket_drops + tail.kernel_drops) % (1 << 32),
+        header.stream,
+        number,
     )
     if cut and newest is kept[-1]:
         os.truncate(newest.path, tail.end)
     if (tail.last is not None and tail.last.kind is RecordKind.END) or not mark:
         return recovered
-    number, received_at_ms = _last_known(readable, header)
     if checkpoint is not None and checkpoint[0] == header.stream:
         number = max(number, checkpoint[1])
     record = encode_record(crc_seed(header.stream), RecordKind.END, number + 1, received_at_ms)
