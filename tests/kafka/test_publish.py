@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from cli.broker import Broker
 from services.ingest.decode.decoding import DecoderState
 from services.ingest.publish.journal import Journal, JournalState
-from services.ingest.publish.publish import Publisher, partition_of
+from services.ingest.publish.publish import RATES_PAUSE_S, Publisher, partition_of
 from services.ingest.publish.publishing import Clocks, Publishing
 from services.ingest.publish.tail import SpoolTail
 from services.ingest.spool.format import RecordKind
@@ -296,6 +297,43 @@ async def test_too_many_bytes_for_the_topic_are_cut_by_datagram(
     read = read_trimmed(records)
     assert read.gaps == []
     assert read.rows.equals(fresh_rows(spool.directory))
+
+
+async def test_a_deleted_rates_topic_holds_flows_up_for_seconds_and_is_made_again(
+    broker: str, tmp_path: Path
+) -> None:
+    tag, now_s = secrets.token_hex(4), 0.0
+    flows, rates = (replace(each, name=f"{each.name}-{tag}") for each in (FLOWS, RATES))
+    spool = Spool(tmp_path / "spool")
+    spool.open(7)
+    spool.write(datagrams(10))
+    tail = SpoolTail(spool.directory, JournalState(), DecoderState(), collector=WORKER)
+    publisher = Publisher(
+        Brokers(broker), worker=WORKER, flows=flows, rates=rates, monotonic_s=lambda: now_s
+    )
+    await publisher.connect()
+    message = tail.next_message() or tail.next_message(flush=True)
+    assert message is not None
+    assert message.rates
+    await publisher.send(message)
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+    await admin.start()
+    await admin.delete_topics([rates.name])
+    await admin.close()
+
+    # Less than a delivery may take else.
+    async with asyncio.timeout(20):
+        await publisher.send(message)
+    assert publisher.rates_lost == 1
+    now_s = RATES_PAUSE_S
+    await publisher.send(message)
+
+    await publisher.stop()
+    tail.close()
+    assert publisher.rates_lost == 1
+    facts = await partition_facts(Brokers(broker), rates.name)
+    # The one that was given up may have come through after all; readers know a repeat.
+    assert sum(fact.end_offset for fact in facts) in (1, 2)
 
 
 async def test_a_refused_rates_topic_does_not_disturb_flows(broker: str, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from shared.kafka import (
     Producer,
     SendRefused,
     Sent,
+    TopicRefused,
     ensure_topics,
     partition_facts,
 )
@@ -23,6 +24,9 @@ from shared.topics import FLOWS, RATES, Topic
 log = logging.getLogger(__name__)
 
 RATES_PAUSE_S = 30.0
+RATES_START_S = 2.0
+RATES_SEND_S = 5.0
+"""More than another leader takes to be found; so long `flows` waits for a topic that is away."""
 
 
 class Publisher:
@@ -47,7 +51,12 @@ class Publisher:
         self._topic, self._rates_topic = flows, rates
         self._monotonic_s = monotonic_s
         self._flows = Producer(brokers, client_id=f"steadflow-decoder-{worker}")
-        self._rates = Producer(brokers, client_id=f"steadflow-decoder-rates-{worker}")
+        self._rates = Producer(
+            brokers,
+            client_id=f"steadflow-decoder-rates-{worker}",
+            patience_s=RATES_START_S,
+            delivery_timeout_s=RATES_SEND_S,
+        )
         self._rates_started = False
         self._rates_again_at_s = 0.0
         self._rates_partitions = rates.partitions
@@ -109,6 +118,8 @@ class Publisher:
             return
         try:
             if not self._rates_started:
+                # Deleted, it would be made only when `flows` is connected anew.
+                await ensure_topics(self._brokers, [self._rates_topic], patience_s=RATES_START_S)
                 await self._rates.start()
                 self._rates_started = True
             await self._rates.send(
@@ -118,7 +129,7 @@ class Publisher:
                 value=message.rates,
                 headers=message.rates_headers,
             )
-        except (KafkaAway, SendRefused) as error:
+        except (KafkaAway, SendRefused, TopicRefused) as error:
             log.warning("rates not sent worker=%s: %s", self._worker, error)
             self.rates_lost += 1
             self._rates_started = False
