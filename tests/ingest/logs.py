@@ -1,7 +1,7 @@
 """A log in memory that stands in for Kafka, and a reader that trims it by number as a central."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -15,11 +15,27 @@ from tests.ingest.spools import read_batch, sorted_rows
 
 @dataclass
 class Log:
-    """What the broker holds; outlives every publisher."""
+    """What the broker holds of one worker; outlives every publisher.
+
+    others_at, others: where so many records of another worker stand.
+    """
 
     topic_id: str = "first"
     messages: list[Message] = field(default_factory=list)
     rates: list[bytes] = field(default_factory=list)
+    others_at: int = 0
+    others: int = 0
+
+    def end_offset(self) -> int:
+        return len(self.messages) + self.others
+
+    def is_of_another(self, offset: int) -> bool:
+        return self.others_at <= offset < self.others_at + self.others
+
+    def lose(self, messages: int, *, others: int) -> None:
+        """Lose the tail; before its worker comes back another one publishes."""
+        del self.messages[len(self.messages) - messages :]
+        self.others_at, self.others = len(self.messages), others
 
     def make_again(self, topic_id: str) -> None:
         self.topic_id = topic_id
@@ -52,9 +68,12 @@ class LogPublisher:
         return await self.look()
 
     async def look(self) -> list[PartitionFacts]:
-        ends = [len(self.log.messages), 0, 0, 0]
+        ends = [self.log.end_offset(), 0, 0, 0]
         self.facts = [PartitionFacts(self.log.topic_id, n, 0, end) for n, end in enumerate(ends)]
         return self.facts
+
+    async def holds(self, offsets: Mapping[int, int]) -> bool:
+        return not any(map(self.log.is_of_another, offsets.values()))
 
     async def send(self, message: Message) -> Sent:
         self.at("before send")
@@ -62,7 +81,7 @@ class LogPublisher:
             raise SendTooLarge("too large")
         self.log.messages.append(message)
         self.log.rates.append(message.rates)
-        offset = len(self.log.messages) - 1
+        offset = self.log.end_offset() - 1
         self.at("after send")
         return Sent(0, offset, 0)
 

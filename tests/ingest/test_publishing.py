@@ -5,7 +5,7 @@ import errno
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -257,6 +257,41 @@ def test_a_log_that_lost_its_tail_gets_the_same_ranges_again(
     assert read.gaps == []
     assert read.rows.equals(fresh_rows(spool.directory))
     assert_same_cuts(Log("both", everything + log.messages))
+
+
+@pytest.mark.parametrize("others", [0, 1, 40])
+def test_a_log_that_lost_its_tail_and_grew_by_another_collector_gets_them_again(
+    spool: Spool, others: int
+) -> None:
+    log = Log()
+    publish(spool.directory, log, bounds=Bounds(rows=50))
+    log.lose(3, others=others)
+    spool.write([Datagram(EXPORTERS[0], v9_flows(5, seed=99), NOON_MS + 202_000)])
+
+    publish(spool.directory, log, bounds=Bounds(rows=50))
+
+    read = read_log(log)
+    assert read.gaps == []
+    assert read.rows.equals(fresh_rows(spool.directory))
+    assert read_tally(spool.directory)[("log_rewinds",)] == 1
+
+
+def test_without_a_look_at_the_record_the_hole_stays(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Negative control."""
+
+    async def holds(_self: LogPublisher, _offsets: Mapping[int, int]) -> bool:
+        return True
+
+    monkeypatch.setattr(LogPublisher, "holds", holds)
+    log = Log()
+    publish(spool.directory, log, bounds=Bounds(rows=50))
+    log.lose(3, others=40)
+    spool.write([Datagram(EXPORTERS[0], v9_flows(5, seed=99), NOON_MS + 202_000)])
+    publish(spool.directory, log, bounds=Bounds(rows=50))
+
+    assert read_log(log).gaps != []
 
 
 def test_without_the_noted_cuts_a_rewind_cuts_otherwise(spool: Spool) -> None:

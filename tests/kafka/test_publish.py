@@ -25,7 +25,7 @@ from services.ingest.spool.format import RecordKind
 from services.ingest.spool.reader import spool_bytes
 from services.ingest.status import read_status
 from shared.flow_message import LOG_HEADER, FlowRange, decode_headers
-from shared.kafka import Brokers, Reader, ensure_topics, partition_facts
+from shared.kafka import Brokers, Reader, delete_records, ensure_topics, partition_facts
 from shared.losses import LossReason
 from shared.topics import FLOWS, RATES, Topic
 from tests.ingest.logs import Read, read_trimmed, until
@@ -334,6 +334,39 @@ async def test_a_deleted_rates_topic_holds_flows_up_for_seconds_and_is_made_agai
     facts = await partition_facts(Brokers(broker), rates.name)
     # The one that was given up may have come through after all; readers know a repeat.
     assert sum(fact.end_offset for fact in facts) in (1, 2)
+
+
+async def test_whose_record_stands_at_an_offset_is_seen(broker: str, tmp_path: Path) -> None:
+    tag = secrets.token_hex(4)
+    flows, rates = (
+        replace(each, name=f"{each.name}-{tag}", partitions=1) for each in (FLOWS, RATES)
+    )
+    spool = Spool(tmp_path / "spool")
+    spool.open(7)
+    spool.write(datagrams(10))
+    tail = SpoolTail(spool.directory, JournalState(), DecoderState(), collector=WORKER)
+    message = tail.next_message() or tail.next_message(flush=True)
+    assert message is not None
+    one, other = (
+        Publisher(Brokers(broker), worker=worker, flows=flows, rates=rates)
+        for worker in (WORKER, "other/0")
+    )
+    sent = []
+    for publisher in (one, other):
+        await publisher.connect()
+        sent.append((await publisher.send(message)).offset)
+
+    assert sent == [0, 1]
+    assert await one.holds({0: 0})
+    assert not await one.holds({0: 1})
+    assert await other.holds({0: 1})
+    assert await one.holds({})
+    await delete_records(Brokers(broker), flows.name, before_offset=2)
+    await one.look()
+    assert await one.holds({0: 1})
+    await one.stop()
+    await other.stop()
+    tail.close()
 
 
 async def test_a_refused_rates_topic_does_not_disturb_flows(broker: str, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from zlib import crc32
 
 from services.ingest.publish.encode import Message
@@ -12,7 +12,9 @@ from shared.kafka import (
     Brokers,
     KafkaAway,
     PartitionFacts,
+    PositionLost,
     Producer,
+    Reader,
     SendRefused,
     Sent,
     TopicRefused,
@@ -23,6 +25,7 @@ from shared.topics import FLOWS, RATES, Topic
 
 log = logging.getLogger(__name__)
 
+LOOK_TIMEOUT_S = 10.0
 RATES_PAUSE_S = 30.0
 RATES_START_S = 2.0
 RATES_SEND_S = 5.0
@@ -82,6 +85,32 @@ class Publisher:
         facts = await partition_facts(self._brokers, self._topic.name)
         self.facts = facts or self.facts
         return facts
+
+    async def holds(self, offsets: Mapping[int, int]) -> bool:
+        """Whether a record of this worker stands at each offset, by partition. Raises KafkaAway.
+
+        Those that the log deleted since count as such.
+        """
+        begin = {fact.partition: fact.start_offset for fact in self.facts}
+        asked = {number: at for number, at in offsets.items() if at >= begin.get(number, at + 1)}
+        if not asked:
+            return True
+        reader = Reader(
+            self._brokers, client_id=f"steadflow-decoder-{self._worker}", topic=self._topic.name
+        )
+        try:
+            await reader.start(asked)
+            async with asyncio.timeout(LOOK_TIMEOUT_S):
+                while asked:
+                    for record in await reader.fetch(timeout_ms=500, records_max=len(asked)):
+                        at = asked.pop(record.partition, -1)
+                        if at == record.offset and record.key != self._worker.encode():
+                            return False
+        except (PositionLost, TimeoutError) as error:
+            raise KafkaAway(f"{self._topic.name}: what was acknowledged is not read") from error
+        finally:
+            await reader.stop()
+        return True
 
     async def send(self, message: Message) -> Sent:
         """Send one range and wait until the broker has it; its sums too, or they were given up.

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,6 +60,7 @@ class Publishes(Protocol):
     def topic_id(self) -> str: ...  # noqa: D102
     async def connect(self) -> list[PartitionFacts]: ...  # noqa: D102
     async def look(self) -> list[PartitionFacts]: ...  # noqa: D102
+    async def holds(self, offsets: Mapping[int, int]) -> bool: ...  # noqa: D102
     async def send(self, message: Message) -> Sent: ...  # noqa: D102
     async def stop(self) -> None: ...  # noqa: D102
 
@@ -245,13 +246,16 @@ class Publishing:
         if not facts:
             raise KafkaAway("the topic is gone again")
         write_partitions(self._directory, len(facts))
-        if self._log_lost or lost_its_tail(self._journal.state, facts):
+        state = self._journal.state
+        is_lost = self._log_lost or lost_its_tail(state, facts)
+        # Another collector that came back before may have made the log as long as it was.
+        if is_lost or not await self._publisher.holds(state.offsets):
             log.error(
                 "log lost its tail worker=%s: publishing again from the oldest kept segment",
                 self._collector,
             )
             self._tally.add("log_rewinds")
-            self._journal.append(rewind(self._directory, self._journal.state, facts[0].topic_id))
+            self._journal.append(rewind(self._directory, state, facts[0].topic_id))
             self._log_lost = False
         self._close_tail()
         self._tail = SpoolTail(
