@@ -43,7 +43,7 @@ class ChildPlan:
     boot_id_variable: of the environment; gets another boot id at each start. on_end: told the boot
     id at once when the child ends without being asked to. restart_s: after its end, where it had
     lived long enough. stops_last: the others need it until they have ended. start_tries: as often
-    it may end before it was ready once.
+    it may end before it was ready once. before: called before each start; never raises.
     """
 
     name: str
@@ -59,6 +59,7 @@ class ChildPlan:
     restart_s: float = 0.2
     stops_last: bool = False
     start_tries: int = 1
+    before: Callable[[], None] | None = None
 
 
 class _Life(NamedTuple):
@@ -261,6 +262,8 @@ class Supervisor:
         boot_id = secrets.token_hex(4)
         plan.log.parent.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, **plan.environment}
+        if plan.before is not None:
+            plan.before()
         if plan.temporary is not None:
             shutil.rmtree(plan.temporary, ignore_errors=True)
             plan.temporary.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """The processes of a single-machine system: their names, where they listen, how they start."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,14 +11,16 @@ from pathlib import Path
 
 import httpx
 
-from cli.broker import command
+from cli.broker import command, configure
 from cli.broker_settings import FIRST_NUMBER, HOST, BrokerPlan
+from cli.known_brokers import with_known
 from cli.network import network_file, tls_dir
 from cli.ports import PortTaken, check_port, free_port, free_udp_port
 from cli.supervise import ChildPlan, StartError
 from shared.host_port import host_port
 from shared.kafka import KafkaAway, TopicRefused, ensure_topics, noted_brokers
 from shared.plain_http import PLAIN_HTTP
+from shared.tls import TlsError
 from shared.topics import TOPICS
 
 CENTRALS = ("central-a", "central-b")
@@ -108,7 +111,15 @@ def broker_child(plan: BrokerPlan, class_path: Sequence[Path]) -> ChildPlan:
         # One that does not vote yet may end when it asks for the leader in the wrong moment:
         # "Expected to be Follower, but the current state is UnattachedState".
         start_tries=1 if plan.joined is None else 3,
+        before=partial(_configure_again, plan),
     )
+
+
+def _configure_again(plan: BrokerPlan) -> None:
+    """Have the broker ask the controllers that others have now: those of before may be gone."""
+    # Else it starts with the settings that it had.
+    with contextlib.suppress(TlsError, OSError):
+        configure(replace(plan, known=with_known(plan.directory.parent, "")))
 
 
 def kafka_settings(options: Options, servers: str) -> dict[str, object]:

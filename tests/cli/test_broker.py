@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.broker import Broker, BrokerError, plan_broker, plan_node
+from cli.broker import Broker, BrokerError, configure, plan_broker, plan_node
 from cli.broker_settings import (
     BrokerPlan,
     JoinedCluster,
@@ -16,9 +16,11 @@ from cli.broker_settings import (
 )
 from cli.ports import PortTaken, check_port, free_port
 from cli.quorum import new_kafka_id, new_quorum
+from cli.system import broker_child
 from shared.kafka import Producer, ensure_topics, partition_facts
 from shared.tls import TlsFiles
 from shared.topics import Topic
+from tests.tls_nodes import authority_in, make_node
 
 DEADLINE_S = 60.0
 
@@ -83,6 +85,25 @@ def test_a_broker_looks_for_the_quorum_where_other_brokers_were_too(tmp_path: Pa
     name = "controller.quorum.bootstrap.servers"
     for plan, looks in ((first, "first:19095,[::2]:6,third:8"), (third, "first:19095,[::2]:6")):
         assert f"{name}={looks}\n" in server_properties(plan, plan.data)
+
+
+def test_started_again_it_looks_where_others_have_come_since(tmp_path: Path) -> None:
+    tls = make_node(authority_in(tmp_path / "tls"), tmp_path / "tls")
+    plan = BrokerPlan(
+        tmp_path / "kafka", 0, 0, tmp_path / "log", local=LocalListener(19_096, tls),
+        network=NetworkListener("a.example", 19_094, tls),
+    )  # fmt: skip
+    plan.directory.mkdir()
+    configure(plan)
+    before = plan.properties.read_text()
+    child = broker_child(plan, [])
+    assert child.before is not None
+    (tmp_path / "brokers").write_text("127.0.0.1:19096,b.example:19094\n")
+
+    child.before()
+
+    after = plan.properties.read_text()
+    assert ("b.example:19095" in before, "b.example:19095" in after) == (False, True)
 
 
 def test_no_cluster_id_looks_like_an_option() -> None:

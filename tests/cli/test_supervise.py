@@ -177,6 +177,19 @@ async def test_what_a_killed_child_left_in_its_temporary_folder_is_removed(tmp_p
     await children.stop()
 
 
+async def test_what_is_to_be_done_before_a_start_is_done_before_each(tmp_path: Path) -> None:
+    starts: list[str | None] = []
+    children = supervisor()
+    child = replace(plan(tmp_path, SLEEP), before=lambda: starts.append(None))
+    await children.start(child)
+    first = children.pid("child")
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: children.pid("child") not in (None, first))
+    assert len(starts) == 2
+    await children.stop()
+
+
 async def test_a_child_that_ends_at_once_waits_longer_each_time(tmp_path: Path) -> None:
     said: list[str] = []
     children = supervisor(said)
