@@ -92,8 +92,9 @@ def write_node(directory: Path, key_pem: bytes, certificate_pem: bytes, ca_pem: 
     """
     files = TlsFiles.in_directory(directory)
     write_whole(files.key, key_pem, mode=OWNER_ONLY)
-    write_whole(files.certificate, certificate_pem.rstrip() + b"\n" + ca_pem, mode=FOR_ALL)
     write_whole(files.ca, ca_pem, mode=FOR_ALL)
+    # Last: what is there with the certificate is all there.
+    write_whole(files.certificate, certificate_pem.rstrip() + b"\n" + ca_pem, mode=FOR_ALL)
     return files
 
 

@@ -11,13 +11,13 @@ from services.standby.config import StandbyConfig
 from services.standby.given import Given
 from services.standby.joining import Event, Joining, Registered, Work
 from services.standby.steps import Steps
-from shared.tls import TlsFiles, client_context
+from shared.tls import TlsFiles, client_context, request
 from shared.tls.writing import write_whole
 from tests.shared.test_register import admits, primary, token_of
 from tests.tls_nodes import authority_in, make_node
 
-WRITES = 3
-"""What the primary gave, the authority's key, the token; the certificate is kept behind them."""
+WRITES = 6
+"""What the primary gave, the authority's key, the token; key, authority and, last, certificate."""
 
 
 class Killed(Exception):
@@ -55,6 +55,7 @@ async def test_killed_at_any_write_it_is_a_standbys_home_or_nobodys(
 
         with monkeypatch.context() as patch:
             patch.setattr(module, "write_whole", write)
+            patch.setattr(request, "write_whole", write)
             if killed_at < WRITES:
                 with pytest.raises(Killed):
                     await register()
