@@ -68,14 +68,19 @@ class Reader:
         read_committed: bool = False,
         patience_s: float = PATIENCE_S,
         silence_s: float = SILENCE_S,
+        fetch_bytes: int = 4 * MESSAGE_BYTES_MAX,
     ) -> None:
-        """Build without connecting. silence_s: quiet time after which the broker is asked."""
+        """Build without connecting. silence_s: quiet time after which the broker is asked.
+
+        fetch_bytes: most of a partition at once; one batch comes also where it is larger.
+        """
         self._brokers = brokers
         self._client_id = client_id
         self._topic = topic
         self._isolation = "read_committed" if read_committed else "read_uncommitted"
         self._patience_s = patience_s
         self._silence_s = silence_s
+        self._fetch_bytes = fetch_bytes
         self._inner: AIOKafkaConsumer | None = None
         self._positions: dict[int, int] = {}
         self._heard_at_s = 0.0
@@ -210,7 +215,7 @@ class Reader:
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level=self._isolation,
-            max_partition_fetch_bytes=4 * MESSAGE_BYTES_MAX,
+            max_partition_fetch_bytes=self._fetch_bytes,
             request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
             retry_backoff_ms=50,
         )

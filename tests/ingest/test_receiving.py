@@ -12,6 +12,7 @@ import pytest
 from services.ingest.receive.receiving import BATCH_DATAGRAMS, Receiver
 from services.ingest.spool.format import RecordKind, decode_losses
 from services.ingest.spool.reader import SPOOL_START, SpoolReader, segment_numbers, segment_path
+from services.ingest.spool.recovery import end_last_stream
 from services.ingest.spool.writer import SpoolFull, SpoolHeld
 from shared.addresses import UNSPECIFIED, pack_address
 from shared.losses import Loss, LossReason
@@ -243,6 +244,17 @@ def test_one_that_stops_while_there_is_no_room_marks_what_it_dropped(site: Bench
         Loss(pack_address("127.0.0.1"), LossReason.RECEIVER_OVERFLOW, dropped)
     ]
     assert_streams_are_whole(site.read())
+
+
+def test_an_end_mark_that_found_room_hides_nothing(site: Bench) -> None:
+    """It is smaller than a mark of a loss."""
+    receiver, dropped = full(site)
+    receiver.close()
+    end_last_stream(site.directory, None)
+
+    site.receiver().stop()
+
+    assert [loss.datagrams for loss in losses_of(site)] == [dropped]
 
 
 @pytest.mark.parametrize("kills", [1, 2])

@@ -96,7 +96,11 @@ class Publisher:
         if not asked:
             return True
         reader = Reader(
-            self._brokers, client_id=f"steadflow-decoder-{self._worker}", topic=self._topic.name
+            self._brokers,
+            client_id=f"steadflow-decoder-{self._worker}",
+            topic=self._topic.name,
+            # All that others published since may be more than the way to Kafka carries in time.
+            fetch_bytes=1,
         )
         try:
             await reader.start(asked)

@@ -30,7 +30,7 @@ class Recovered:
 
     next_segment: None when there is no segment at all.
     socket_cookie, socket_drops: the socket of the last stream, and its drops that stand in marks.
-    stream, number: the last stream, and its last good record before it was ended here.
+    stream, number: the last stream, and its last good record that is no END mark.
     """
 
     next_segment: int | None = None
@@ -83,7 +83,7 @@ def end_last_stream(
         header.socket_cookie,
         (header.socket_drops + tail.kernel_drops) % (1 << 32),
         header.stream,
-        number,
+        number - 1 if tail.last is not None and tail.last.kind is RecordKind.END else number,
     )
     if cut and newest is kept[-1]:
         os.truncate(newest.path, tail.end)
