@@ -132,7 +132,7 @@ async def _collect(plan: CollectorPlan, supervisor: Supervisor, notes: "_Notes")
     if why := await _why_not_ready(plan):
         _say(f"  it spools meanwhile: {why}; does {plan.brokers} let this machine in?")
     notes.ready = True
-    notes.write(supervisor)
+    supervisor.note()
     # The collector itself learns of other brokers while it runs; its next start does not.
     brokers = Brokers(plan.brokers, TlsFiles.in_directory(tls_dir(plan.home)))
     async with asyncio.TaskGroup() as group:

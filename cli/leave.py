@@ -24,6 +24,7 @@ from shared.token import TokenError, read_token
 TIMEOUT_S = 60.0
 VOTE_TIMEOUT_S = 120.0
 _UNKNOWN = "there is no node"
+_ACTS = "{name} is the primary: switch over first, by `steadflow switchover`"
 
 
 class NotTold(Exception):
@@ -104,7 +105,7 @@ def _others(folder: Path, standby: StandbyHome) -> list[str]:
     with ClusterClient(urls) as cluster:
         view = cluster.view()
     if view["primary"] == standby.name:
-        fail(f"{standby.name} is the primary: switch over first, by `steadflow switchover`")
+        fail(_ACTS.format(name=standby.name))
     return [
         str(node["url"])
         for node in sorted(view["nodes"], key=lambda node: str(node["role"] != "primary"))
@@ -142,12 +143,17 @@ def _give_back(folder: Path, name: str) -> None:
             return
         typer.echo(f"{name} gives its copies of the log and its vote back")
         cluster.change(f"brokers/{name}/remove")
-        has_left = False
+        has_left = acts = False
         try:
-            has_left = _wait_not_needed(cluster, name)
+            is_free = _wait_not_needed(cluster, name)
+            # Another one may have failed meanwhile, and this one acts.
+            acts = cluster.view()["primary"] == name
+            has_left = is_free and not acts
         finally:
             if not has_left:
                 cluster.change(f"brokers/{name}/keep")
+    if acts:
+        fail(_ACTS.format(name=name))
     if not has_left:
         fail(f"{name} is needed still, and stays: `steadflow cluster` says what is waited for")
 

@@ -18,7 +18,9 @@ from cli.client import Asker, AskError, Parameters, choose_central, reading_toke
 from cli.home import default_home
 from cli.terminal import fail, format_bytes
 
-report = typer.Typer(help="Ask a central what it counted.", no_args_is_help=True)
+report = typer.Typer(
+    help="Ask a central what it counted.", no_args_is_help=True, add_completion=False
+)
 
 Home = Annotated[Path | None, typer.Option(help="Home of the running system.")]
 Central = Annotated[str | None, typer.Option(help="Which central to ask; default: the first.")]

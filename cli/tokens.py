@@ -17,6 +17,7 @@ from shared.token import TokenError, read_token
 token = typer.Typer(
     help="Print the cluster's token; or make, list and revoke API tokens.",
     invoke_without_command=True,
+    add_completion=False,
 )
 
 Home = Annotated[Path | None, typer.Option(help="Folder given to `steadflow up`.")]

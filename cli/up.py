@@ -229,7 +229,7 @@ async def _run(launch: _Launch, *, open_browser: bool) -> None:
         broker=launch.broker,
         child_of=partial(broker_child, class_path=launch.class_path),
         supervisor=supervisor,
-        changed=lambda: notes.write(supervisor),
+        changed=supervisor.note,
         say=_say,
         meanwhile=partial(no_takeover, launch.options.home, _say),
         closed=partial(_begin_services_again, supervisor),
@@ -247,7 +247,7 @@ async def _run(launch: _Launch, *, open_browser: bool) -> None:
             return
         starting.result()
         notes.ready = True
-        notes.write(supervisor)
+        supervisor.note()
         _say(f"ready: {url(launch.ports.centrals[0])} (Ctrl-C stops everything)")
         if open_browser:
             open_page(url(launch.ports.centrals[0]))

@@ -22,7 +22,9 @@ _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 """Without what looks alike."""
 _GROUPS, _GROUP = 5, 4
 
-user = typer.Typer(help="Say who may log in on the pages.", no_args_is_help=True)
+user = typer.Typer(
+    help="Say who may log in on the pages.", no_args_is_help=True, add_completion=False
+)
 
 Home = Annotated[Path | None, typer.Option(help="Folder given to `steadflow up`.")]
 Name = Annotated[str, typer.Argument(help="Account: small letters, digits, `-` and `_`.")]

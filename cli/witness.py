@@ -49,6 +49,7 @@ witness = typer.Typer(
     name=ROLE,
     help="A third machine that keeps a copy of the log and votes: then any one may die.",
     no_args_is_help=True,
+    add_completion=False,
 )
 
 
@@ -182,7 +183,7 @@ async def _run(home: Path, admitted: Admission, plan: BrokerPlan, web_port: int)
     async def work() -> None:
         await start()
         notes.ready = True
-        notes.write(supervisor)
+        supervisor.note()
         _say(f"{admitted.name} is a witness (Ctrl-C stops it)")
         async with asyncio.TaskGroup() as group:
             group.create_task(watch_certificate(home, _say))
