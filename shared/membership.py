@@ -11,6 +11,11 @@ IN_SYNC_MIN: Final = "min.insync.replicas"
 BYTES_KEPT: Final = "retention.bytes"
 
 
+def unnamed(number: int) -> str:
+    """Return what the machine is called of a broker that names none."""
+    return f"broker {number}"
+
+
 class Member(NamedTuple):
     """A broker. machine: the name it goes by. host, port: as other machines reach it, by TLS."""
 

@@ -36,6 +36,7 @@ from shared.membership import (
     Disk,
     Facts,
     Member,
+    unnamed,
 )
 
 ONE_TIMEOUT_S: Final = 3.0
@@ -79,7 +80,7 @@ class Membership:
         cluster = await self._ask(ClusterRequest())
         _raise_for(cluster.error_code, cluster.error_message)
         members = tuple(
-            Member(number, rack or f"broker {number}", host, port, not is_fenced)
+            Member(number, rack or unnamed(number), host, port, not is_fenced)
             for number, host, port, rack, is_fenced, _tags in sorted(cluster.brokers)
         )
         copies = tuple(await self.copies())

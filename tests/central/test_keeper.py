@@ -78,6 +78,26 @@ async def rest(keeper: Keeper) -> None:
     raise AssertionError(f"still owed: {keeper.step}")
 
 
+@pytest.mark.parametrize(
+    ("machines", "able", "found"),
+    [
+        ("m1 m2 w", "central-a central-b", "central-a+central-b"),
+        ("m1 m2 w", "central-a m2", "central-a m2"),
+        # The brokers are the user's own, and name no machine.
+        ("broker_1 broker_2 broker_3", "central-a central-b", "central-a central-b"),
+    ],
+)
+def test_centrals_are_counted_by_machine(machines: str, able: str, found: str) -> None:
+    facts = cluster(1, 2, 3)
+    members = [
+        each._replace(machine=name.replace("_", " "))
+        for each, name in zip(facts.members, machines.split(), strict=True)
+    ]
+    facts = facts._replace(members=tuple(members))
+    kept = keeper(MemoryMachines(facts), Settings(), able=tuple(able.split()))
+    assert kept._able_by_machine(facts) == [each.split("+") for each in found.split()]
+
+
 async def grown(settings: Settings) -> MemoryMachines:
     machines = MemoryMachines(cluster(1, 2, 3))
     await rest(keeper(machines, settings))

@@ -20,7 +20,7 @@ from services.central.reach import unreached
 from services.central.roles.role import NotPrimary
 from services.central.settings import SettingsAway
 from shared.kafka import Brokers, KafkaAway, Membership, MembershipRefused, open_membership
-from shared.membership import Disk, Facts, Member
+from shared.membership import Disk, Facts, Member, unnamed
 from shared.settings_events import MachineLeaves, SettingRemoved, SettingsEvent, leaving_key
 from shared.tls import TlsError
 
@@ -34,7 +34,6 @@ DISK_TIMEOUT_S: Final = 3.0
 REFUSED_MS: Final = 60_000
 """So long a broker whose vote was not taken gets none, and a pair without it is undone."""
 _NUMBERS: Final = 1_000_000
-FIRST_NUMBER: Final = 1
 _FIRST_JOINED: Final = 2
 
 
@@ -327,7 +326,7 @@ class Keeper:
         wish = self.wish
         # Whose machine is the primary's only the primary knows.
         shown = wish if self._is_primary() else wish._replace(home=0)
-        lines = survives(self.facts, shown, self._able_machines(self.facts))
+        lines = survives(self.facts, shown, self._able_by_machine(self.facts))
         lines += leaving_sentences(self._leaving().values(), self.facts, due(self.facts, wish))
         if (done := copied(self.facts, self._disks)) is not None:
             lines.append(
@@ -336,11 +335,17 @@ class Keeper:
             )
         return lines + list(self._short.values())
 
-    def _able_machines(self, facts: Facts) -> frozenset[int]:
-        """Return the brokers of machines with a central that acts or could."""
-        # A machine that joined has the name of its central.
-        joined = {each.machine: each.number for each in facts.members}
-        return frozenset(joined.get(name, FIRST_NUMBER) for name in self._able())
+    def _able_by_machine(self, facts: Facts) -> list[list[str]]:
+        """Return the centrals that act or could, those of one machine together."""
+        joined = {each.machine for each in facts.members}
+        # Brokers that name no machine are the user's own: then nothing says who is beside whom.
+        has_machines = any(each.machine != unnamed(each.number) for each in facts.members)
+        found: dict[str, list[str]] = {}
+        for name in sorted(self._able()):
+            # A machine that joined has the name of its central; the others are on the first.
+            place = name if name in joined or not has_machines else ""
+            found.setdefault(place, []).append(name)
+        return list(found.values())
 
     def shown(self) -> Json:
         """Return it for people."""

@@ -1,6 +1,6 @@
 """What the loss of each machine would do, in plain sentences; pure."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 
 from services.central.brokers.growth import VOTERS, Wish, due, led_at_home
 from shared.membership import Facts, Member
@@ -13,10 +13,10 @@ NO_STANDBY = (
 )
 
 
-def survives(facts: Facts, wish: Wish, able: Collection[int]) -> list[str]:
+def survives(facts: Facts, wish: Wish, able: Sequence[Sequence[str]]) -> list[str]:
     """Return what this cluster survives and what not, and how it would survive more.
 
-    able: brokers on machines with a central that acts, or could take over now.
+    able: by machine, the centrals that act or could take over now.
     """
     wish = due(facts, wish)
     staying = [each for each in facts.members if each.number not in wish.leaving]
@@ -40,15 +40,17 @@ def survives(facts: Facts, wish: Wish, able: Collection[int]) -> list[str]:
             f"the broker of {_names(away)} is away: with one more machine gone nobody acts, and "
             "collectors count on into their spools"
         )
-    elif _is_whole(facts) and len(set(able)) > 1:
+    elif _is_whole(facts) and len(able) > 1:
         lines.append(
             "any one machine may die: another central acts, nothing is lost; with two gone nobody "
             "acts, and collectors count on into their spools until one is back"
         )
     elif _is_whole(facts):
         lines.append(
-            f"the log outlives any one machine, but only {_with(facts, able)} has a central that "
-            "could act: without it nobody does until it is back"
+            f"the log outlives any one machine, but only {' and '.join(able[0])} could act, on one "
+            "machine: without that nobody does until it is back"
+            if able
+            else "the log outlives any one machine, but no central can act now"
         )
         lines.append(NO_STANDBY)
     else:
@@ -80,7 +82,9 @@ def leaving_sentences(leaving: Iterable[MachineLeaves], facts: Facts, wish: Wish
     return lines
 
 
-def _without_majority(facts: Facts, staying: list[Member], able: Collection[int]) -> list[str]:
+def _without_majority(
+    facts: Facts, staying: list[Member], able: Sequence[Sequence[str]]
+) -> list[str]:
     deciding = [each for each in staying if each.number in facts.voters]
     others = [each for each in staying if each.number not in facts.voters]
     lines = []
@@ -96,7 +100,7 @@ def _without_majority(facts: Facts, staying: list[Member], able: Collection[int]
     if len(staying) < VOTERS:
         lines.append(
             f"to survive the loss of either, add a witness: {WITNESS}"
-            if len(set(able)) > 1
+            if len(able) > 1
             else NO_STANDBY
         )
     return lines
@@ -106,10 +110,6 @@ def _is_whole(facts: Facts) -> bool:
     return all(len(each.in_sync) >= VOTERS for each in facts.copies) and all(
         count >= VOTERS - 1 for count in facts.in_sync_min.values()
     )
-
-
-def _with(facts: Facts, able: Collection[int]) -> str:
-    return _names([each for each in facts.members if each.number in able])
 
 
 def _names(members: list[Member]) -> str:
