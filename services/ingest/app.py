@@ -30,6 +30,7 @@ from services.ingest.metrics import (
     ReceiverCollector,
     RolesCollector,
 )
+from services.ingest.publish.standing import left_behind
 from services.ingest.receive.reuseport import PortTaken, open_sockets
 from services.ingest.reporting import Reporting
 from services.ingest.spool.writer import SpoolHeld, hold
@@ -112,6 +113,9 @@ async def _serve_on(
     stop: asyncio.Event,
 ) -> None:
     health = Health(*(f"{role}-{worker}" for role in ROLES for worker in range(config.workers)))
+    if why := left_behind(config.spool_dir, config.workers):
+        log.error("%s", why)
+        health.note("workers", why)
     holder = Holder(config, sockets, health=health, command=command)
     known = KnownRoles(config.spool_dir)
     reporting = Reporting(holder, known, version=_version(), now_ms=_now_ms)

@@ -85,8 +85,8 @@ class IngestConfig(BaseSettings):
         86_400,
         ge=60,
         le=30 * 86_400,
-        description="Seconds after which a template that was not sent again is forgotten. Long, "
-        "because some exporters send their templates once only.",
+        description="Seconds after which a template that was neither sent again nor used is "
+        "forgotten. Long, because some exporters send their templates once only.",
     )
     waiting_bytes_max: int = Field(
         8 << 20,

@@ -1,7 +1,7 @@
 """A log in memory that stands in for Kafka, and a reader that trims it by number as a central."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -72,7 +72,7 @@ class LogPublisher:
         self.facts = [PartitionFacts(self.log.topic_id, n, 0, end) for n, end in enumerate(ends)]
         return self.facts
 
-    async def holds(self, offsets: Mapping[int, int]) -> bool:
+    async def holds(self, offsets: Mapping[int, int], streams: Collection[int]) -> bool:
         return not any(map(self.log.is_of_another, offsets.values()))
 
     async def send(self, message: Message) -> Sent:

@@ -281,7 +281,7 @@ def test_without_a_look_at_the_record_the_hole_stays(
 ) -> None:
     """Negative control."""
 
-    async def holds(_self: LogPublisher, _offsets: Mapping[int, int]) -> bool:
+    async def holds(_self: LogPublisher, _offsets: Mapping[int, int], _streams: object) -> bool:
         return True
 
     monkeypatch.setattr(LogPublisher, "holds", holds)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from services.ingest.decode.decoding import DecoderState
 from services.ingest.publish.encode import Message, message_bytes
 from services.ingest.publish.journal import JournalState, Noted
-from services.ingest.publish.ranges import Bounds, RangeMaker
+from services.ingest.publish.ranges import Bounds, RangeMaker, folded_losses
 from services.ingest.publish.tail import SpoolTail
 from services.ingest.spool.format import RecordKind, SegmentHeader, SpoolRecord, encode_losses
 from services.ingest.spool.reader import SpoolPosition
@@ -214,6 +214,43 @@ def test_a_datagram_too_large_alone_is_dropped_whole_and_counted() -> None:
     assert [loss for m in messages for loss in m.flow_range.losses] == [
         Loss(EXPORTERS[0], LossReason.TOO_LARGE, 1, 1_500)
     ]
+
+
+def many_losses(count: int) -> list[Loss]:
+    """As of sets that gave up their wait at one record, each of another exporter."""
+    exporters = [bytes([0x20, 1, 0xD, 0xB8, *bytes(8), *n.to_bytes(4)]) for n in range(count)]
+    return [
+        Loss(exporter, LossReason.TEMPLATE_MISSING, 1 + number % 2)
+        for number, exporter in enumerate(exporters)
+    ]
+
+
+def test_a_record_with_the_losses_of_too_many_exporters_has_a_message_that_fits() -> None:
+    losses = many_losses(41_700)
+    records = [
+        record(1, encode_losses(losses), kind=RecordKind.LOSS),
+        record(2, v9_template()),
+        record(3, v9_flows(5)),
+    ]
+
+    messages = all_of(maker_of(records))
+
+    assert_contiguous([m.flow_range for m in messages])
+    sizes = [message_bytes(WORKER.encode(), m.value, m.headers) for m in messages]
+    assert max(sizes) <= Bounds().message_bytes
+    assert sum(m.flow_range.rows for m in messages) == 5
+    found = [loss for m in messages for loss in m.flow_range.losses]
+    assert {loss.reason for loss in found} == {LossReason.TEMPLATE_MISSING}
+    assert sum(loss.datagrams for loss in found) == sum(loss.datagrams for loss in losses)
+    (rest,) = (loss for loss in found if loss.exporter == UNSPECIFIED)
+    # The largest keep their names.
+    assert {loss.datagrams for loss in found} == {2, rest.datagrams}
+
+
+def test_losses_are_folded_alike_whatever_their_order() -> None:
+    losses = many_losses(9_000)
+    assert folded_losses(losses) == folded_losses(losses[::-1])
+    assert folded_losses(losses[:4_096]) == tuple(losses[:4_096])
 
 
 def test_what_was_noted_is_cut_exactly_so_again() -> None:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from services.ingest.publish.standing import left_behind
 from services.ingest.status import ProcessStatus, read_status, write_status
+from tests.ingest.spools import Spool, datagrams
 
 
 def test_what_was_told_last_is_read(tmp_path: Path) -> None:
@@ -39,3 +41,18 @@ def test_on_a_full_disk_it_is_told_in_the_file_that_is_there(
 def test_a_folder_that_is_gone_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_status(tmp_path / "gone", "receiver", ProcessStatus(7))
+
+
+def test_spools_that_no_worker_publishes_any_more_are_named(tmp_path: Path) -> None:
+    for worker in range(3):
+        spool = Spool(tmp_path / str(worker))
+        spool.open(7 + worker)
+        spool.write(datagrams(5))
+        spool.close()
+    (tmp_path / "roles").mkdir()
+
+    assert left_behind(tmp_path, 3) == ""
+    why = left_behind(tmp_path, 2)
+    assert f"{tmp_path / '2'} " in why
+    assert f"{tmp_path / '1'} " not in why
+    assert "start it with as many as before" in why

@@ -32,10 +32,13 @@ def read_clocks() -> Clocks:
 
 def limits_of(config: IngestConfig) -> Limits:
     """Return the bounds of the decoder's state."""
+    lifetime_ms = config.template_timeout_s * 1000
     return Limits(
         waiting_bytes=config.waiting_bytes_max,
         waiting_ms=config.waiting_timeout_s * 1000,
-        template_lifetime_ms=config.template_timeout_s * 1000,
+        template_lifetime_ms=lifetime_ms,
+        # Use that is noted less often than that would not keep a template.
+        template_touch_ms=min(Limits().template_touch_ms, lifetime_ms // 4),
     )
 
 

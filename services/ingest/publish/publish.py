@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from zlib import crc32
 
 from services.ingest.publish.encode import Message
-from shared.flow_message import LOG_HEADER
+from shared.flow_message import LOG_HEADER, MessageError, decode_headers
 from shared.kafka import (
     Brokers,
     KafkaAway,
@@ -15,6 +15,7 @@ from shared.kafka import (
     PositionLost,
     Producer,
     Reader,
+    Record,
     SendRefused,
     Sent,
     TopicRefused,
@@ -86,8 +87,8 @@ class Publisher:
         self.facts = facts or self.facts
         return facts
 
-    async def holds(self, offsets: Mapping[int, int]) -> bool:
-        """Whether a record of this worker stands at each offset, by partition. Raises KafkaAway.
+    async def holds(self, offsets: Mapping[int, int], streams: Collection[int]) -> bool:
+        """Whether a record of `streams` stands at each offset, by partition. Raises KafkaAway.
 
         Those that the log deleted since count as such.
         """
@@ -108,7 +109,7 @@ class Publisher:
                 while asked:
                     for record in await reader.fetch(timeout_ms=500, records_max=len(asked)):
                         at = asked.pop(record.partition, -1)
-                        if at == record.offset and record.key != self._worker.encode():
+                        if at == record.offset and _stream_of(record) not in streams:
                             return False
         except (PositionLost, TimeoutError) as error:
             raise KafkaAway(f"{self._topic.name}: what was acknowledged is not read") from error
@@ -137,8 +138,8 @@ class Publisher:
     async def _send_flows(self, message: Message) -> Sent:
         return await self._flows.send(
             self._topic.name,
-            partition=self._partition(message, len(self.facts)),
-            key=self._worker.encode(),
+            partition=_partition(message, len(self.facts)),
+            key=message.flow_range.worker.encode(),
             value=message.value,
             headers=[*message.headers, (LOG_HEADER, self.topic_id.encode())],
         )
@@ -157,8 +158,8 @@ class Publisher:
                 self._rates_started = True
             await self._rates.send(
                 self._rates_topic.name,
-                partition=self._partition(message, self._rates_partitions),
-                key=self._worker.encode(),
+                partition=_partition(message, self._rates_partitions),
+                key=message.flow_range.worker.encode(),
                 value=message.rates,
                 headers=message.rates_headers,
             )
@@ -168,14 +169,24 @@ class Publisher:
             self._rates_started = False
             self._rates_again_at_s = self._monotonic_s() + RATES_PAUSE_S
 
-    def _partition(self, message: Message, partitions: int) -> int:
-        # A topic made again with fewer partitions still takes the streams of the one before.
-        return partition_of(self._worker, message.flow_range.partitions) % max(1, partitions)
-
     async def stop(self) -> None:
         """Close both producers within a few seconds."""
         await self._flows.stop()
         await self._rates.stop()
+
+
+def _partition(message: Message, partitions: int) -> int:
+    """Return where a message stands: a stream stays where it began, also renamed since."""
+    sent = message.flow_range
+    # A topic made again with fewer partitions still takes the streams of the one before.
+    return partition_of(sent.worker, sent.partitions) % max(1, partitions)
+
+
+def _stream_of(record: Record) -> int | None:
+    try:
+        return decode_headers(record.headers).stream
+    except MessageError:
+        return None
 
 
 def partition_of(worker: str, partitions: int) -> int:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,7 +60,9 @@ class Publishes(Protocol):
     def topic_id(self) -> str: ...  # noqa: D102
     async def connect(self) -> list[PartitionFacts]: ...  # noqa: D102
     async def look(self) -> list[PartitionFacts]: ...  # noqa: D102
-    async def holds(self, offsets: Mapping[int, int]) -> bool: ...  # noqa: D102
+    async def holds(  # noqa: D102
+        self, offsets: Mapping[int, int], streams: Collection[int]
+    ) -> bool: ...
     async def send(self, message: Message) -> Sent: ...  # noqa: D102
     async def stop(self) -> None: ...  # noqa: D102
 
@@ -249,7 +251,7 @@ class Publishing:
         state = self._journal.state
         is_lost = self._log_lost or lost_its_tail(state, facts)
         # Another collector that came back before may have made the log as long as it was.
-        if is_lost or not await self._publisher.holds(state.offsets):
+        if is_lost or not await self._publisher.holds(state.offsets, state.numbers):
             log.error(
                 "log lost its tail worker=%s: publishing again from the oldest kept segment",
                 self._collector,

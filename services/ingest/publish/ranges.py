@@ -26,6 +26,8 @@ RECORDS_MAX = 50_000
 """Datagrams without rows are cheap to count, but a range keeps them until it is closed."""
 PAYLOAD_BYTES_MAX = 8 << 20
 _RATIO_LEAST = 0.01
+LOSSES_MAX = 4_096
+"""So many are named one by one in a message that would be too large."""
 
 
 Item = tuple[SpoolRecord, int]
@@ -71,6 +73,23 @@ class _OpenRange:
     def is_exact(self) -> bool:
         """Whether its end was decided before."""
         return self.exact_last is not None or self.exact_offset is not None
+
+
+def folded_losses(losses: Sequence[Loss]) -> tuple[Loss, ...]:
+    """Return at most some thousand losses: the largest, and what else there was without exporter.
+
+    The sums by reason stay. The same losses give the same, as a range is cut again.
+    """
+    if len(losses) <= LOSSES_MAX:
+        return tuple(losses)
+    largest = sorted(losses, key=lambda each: (-each.datagrams, -each.flows, each.exporter))
+    sums = {
+        (each.exporter, each.reason): (each.datagrams, each.flows) for each in largest[:LOSSES_MAX]
+    }
+    for each in largest[LOSSES_MAX:]:
+        datagrams, flows = sums.get((UNSPECIFIED, each.reason), (0, 0))
+        sums[UNSPECIFIED, each.reason] = datagrams + each.datagrams, flows + each.flows
+    return tuple(Loss(*place, *counts) for place, counts in sorted(sums.items()))
 
 
 class RangeMaker:
@@ -325,7 +344,7 @@ class RangeMaker:
             if encoded_bytes <= self.bounds.message_bytes:
                 return message
             if len(current.items) == 1:
-                return self._without_rows(current, decoded)
+                return self._smallest(current, decoded)
             current = self._first_half(current)
 
     def _first_half(self, current: _OpenRange) -> _OpenRange:
@@ -342,6 +361,19 @@ class RangeMaker:
         for item in items[:half]:
             self._take_in(smaller, item)
         return smaller
+
+    def _smallest(self, current: _OpenRange, decoded: Decoded) -> Message:
+        """Make a message of one record that fits: losses first lose their exporters, then rows go.
+
+        The sets of thousands of exporters may give up their wait at one record.
+        """
+        folded = replace(decoded, losses=folded_losses(decoded.losses))
+        message = self._message(current, folded)
+        if message_bytes(self._collector.encode(), message.value, message.headers) <= (
+            self.bounds.message_bytes
+        ):
+            return message
+        return self._without_rows(current, folded)
 
     def _without_rows(self, current: _OpenRange, decoded: Decoded) -> Message:
         """Give up the rows of one datagram that no message can carry; its place stays."""

@@ -31,6 +31,28 @@ def lag_bytes(directory: Path, state: JournalState) -> int:
     )
 
 
+def left_behind(spool_dir: Path, workers: int) -> str:
+    """Return which spools nobody publishes since there are fewer workers; empty without any.
+
+    Nobody else may work in the folders.
+    """
+    found = []
+    for folder in sorted(spool_dir.glob("[0-9]*")):
+        if not folder.name.isdecimal() or int(folder.name) < workers or not folder.is_dir():
+            continue
+        journal = Journal(folder)
+        unread_bytes = lag_bytes(folder, journal.state)
+        journal.close()
+        if unread_bytes:
+            found.append(f"{folder} {unread_bytes} bytes")
+    return (
+        f"not published, as there are {workers} workers now: {', '.join(found)}; start it with as "
+        "many as before until they are"
+        if found
+        else ""
+    )
+
+
 class Standing:
     """Writes the status and the tally of one decoder."""
 

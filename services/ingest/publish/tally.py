@@ -22,6 +22,10 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "lost_flows": ("Flow records lost, where their number is known.", ("exporter", "reason")),
     "templates": ("Template definitions that came, repeated ones too.", ("exporter",)),
     "waiting_sets": ("Data sets that had to wait for their template.", ("exporter",)),
+    "undecoded_sets": (
+        "Data sets without rows: given up, of reserved ids, or without anything of a flow.",
+        ("exporter",),
+    ),
     "ignored_elements": (
         "Flow records with an information element that has no column.",
         ("exporter", "enterprise", "element"),
@@ -112,6 +116,7 @@ class Tally:
             self.add("decoded_flows", exporter, by=seen.flows)
             self.add("templates", exporter, by=seen.templates)
             self.add("waiting_sets", exporter, by=seen.waiting_sets)
+            self.add("undecoded_sets", exporter, by=seen.undecoded_sets)
             if seen.datagrams:
                 newest_s = flow_range.latest_ms / 1000
                 self.show("exporter_newest_timestamp_seconds", exporter, value=newest_s)
