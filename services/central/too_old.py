@@ -40,8 +40,9 @@ class TooOld:
     def note(self, why: str) -> None:
         """Note why nothing can be read on; empty when it can. Blocks for one small file."""
         if why:
-            self._health.unmet("retention", why)
             write_whole(self._mark, why.encode())
+            # Who sees that finds the mark.
+            self._health.unmet("retention", why)
         else:
-            self._health.met("retention")
             self._mark.unlink(missing_ok=True)
+            self._health.met("retention")
