@@ -58,6 +58,18 @@ class Collector:
             if worker[f"{role}_pid"] and f"{role}-{worker['worker']}" not in starting
         }
 
+    def children(self, count: int) -> dict[tuple[str, int], int]:
+        """The pids once there are so many, as they were then."""
+        found: dict[tuple[str, int], int] = {}
+
+        def are_there() -> bool:
+            nonlocal found
+            found = self.pids()
+            return len(found) == count
+
+        wait_until(are_there, f"{count} children run")
+        return found
+
     def receivers(self) -> list[dict[str, Any]]:
         """What the receivers say of themselves; empty of one that has not spoken yet."""
         return [worker["receiver"] or {} for worker in self.status()["workers"]]
@@ -118,8 +130,7 @@ def is_running(pid: int) -> bool:
 @pytest.mark.slow
 def test_killed_children_come_back_and_nothing_is_lost(tmp_path: Path) -> None:
     with collector(tmp_path, workers=2) as running:
-        wait_until(lambda: len(running.pids()) == 4, "all children run")
-        before = running.pids()
+        before = running.children(4)
         exporters = [f"127.0.3.{host}" for host in range(1, 9)]
         for exporter in exporters:
             running.send(b"before", exporter)
@@ -166,8 +177,7 @@ def test_killed_children_come_back_and_nothing_is_lost(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_children_end_with_their_holder_and_the_next_one_takes_the_port(tmp_path: Path) -> None:
     with collector(tmp_path) as running:
-        wait_until(lambda: len(running.pids()) == 2, "both children run")
-        pids = running.pids()
+        pids = running.children(2)
         running.send(b"before")
         wait_until(lambda: running.received("datagrams") == 1, "the receiver wrote")
         (stream,) = running.streams()
