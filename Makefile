@@ -99,9 +99,9 @@ faults: setup ## inject RUNS=50 faults into a running system, KINDS=kill-primary
 	  $(BIN)/pytest -s --show-capture=no tests/faults/test_faults.py; status=$$?; \
 	  [ ! -f dist/faults.md ] || cat dist/faults.md; exit $$status
 
-machines: setup ## grow to three machines, then have whole ones fail RUNS=50 times (KINDS=kill-primary,cut-witness SEED=)
+machines: setup ## grow to three machines, then have whole ones fail RUNS=50 times (KINDS=kill-primary,cut-witness SEED= FAR_MS=25)
 	@rm -f dist/machines.md; mkdir -p dist
-	@STEADFLOW_MACHINES_RUNS=$(RUNS) STEADFLOW_MACHINES_KINDS=$(KINDS) \
+	@STEADFLOW_MACHINES_RUNS=$(RUNS) STEADFLOW_MACHINES_KINDS=$(KINDS) STEADFLOW_MACHINES_FAR_MS=$(FAR_MS) \
 	  $(if $(SEED),STEADFLOW_MACHINES_SEED=$(SEED)) STEADFLOW_MACHINES_TABLE=dist/machines.md \
 	  JDK_JAVA_OPTIONS="$$($(BIN)/python -m tests.java_cache)" \
 	  $(BIN)/pytest -s --show-capture=no tests/faults/test_whole_machines.py; status=$$?; \

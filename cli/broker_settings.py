@@ -18,6 +18,7 @@ from typing import NamedTuple
 from cli.quorum import Quorum
 from shared.host_port import host_port
 from shared.kafka import Brokers
+from shared.membership import rack_of
 from shared.tls import TlsFiles
 
 HOST = "127.0.0.1"
@@ -68,7 +69,8 @@ class BrokerPlan:
     network: only where other machines take part. local: for services of this machine.
     quorum: the cluster that it begins with as node `number`; joined: the one that it joins with
     that number; None for both when it is alone. known: brokers of before, `host:port` with commas.
-    machine: what it is called in the cluster. heap_mb: most that Java uses for objects.
+    machine: what it is called in the cluster, site: where it stands. heap_mb: most that Java uses
+    for objects.
     """
 
     directory: Path
@@ -82,6 +84,7 @@ class BrokerPlan:
     joined: JoinedCluster | None = None
     known: str = ""
     machine: str = ""
+    site: str = ""
     heap_mb: int = 512
 
     @property
@@ -200,7 +203,7 @@ def server_properties(plan: BrokerPlan, data: Path) -> str:
         # Others may come back hours later, and ending does not help. By default a minute.
         settings["initial.broker.registration.timeout.ms"] = "3600000"
     if plan.machine:
-        settings["broker.rack"] = plan.machine
+        settings["broker.rack"] = rack_of(plan.machine, plan.site)
     for listener in listeners:
         if listener.protocol == "SSL":
             settings |= _tls_settings(plan, listener.name)

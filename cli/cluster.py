@@ -69,7 +69,11 @@ def broker_notes(brokers: Mapping[str, Any]) -> list[str]:
         led = ", ".join(name for name in each["leads"] if name in _TOLD)
         leads = f", leads {led}" if led else ""
         copies = f"{each['in_sync']} of {brokers['partitions']} partitions"
-        lines.append(f"log: {each['machine']} has {copies}{_disk(each)}, {vote}{leads}{state}")
+        # An older central knows of no sites.
+        site = f" ({each['site']})" if each.get("site") else ""
+        lines.append(
+            f"log: {each['machine']}{site} has {copies}{_disk(each)}, {vote}{leads}{state}"
+        )
     if brokers["owed"]:
         lines.append(f"next: {brokers['owed']}")
     if brokers["problem"]:

@@ -31,6 +31,7 @@ from cli.joined_broker import KAFKA_PORT, prepared_child, services_brokers
 from cli.known_brokers import follow, with_known
 from cli.ports import PortTaken, check_port, free_port
 from cli.replacing import Replace, Yes, confirm
+from cli.site import Site
 from cli.standby_children import (
     StandbyPlan,
     agent_child,
@@ -82,6 +83,7 @@ def join(
         bool,
         typer.Option(help="Copy anew by itself when it was away longer than Kafka keeps messages."),
     ] = True,
+    site: Site = "",
     replace: Replace = "",
     yes: Yes = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return when it is proven.")] = False,
@@ -126,6 +128,7 @@ def join(
                 copies_only=copy_only,
                 rejoins=rejoin,
                 replaces=replace,
+                site=site,
             )
             write_standby(
                 folder,

@@ -22,6 +22,7 @@ def joined_plan(
     given: Mapping[str, Any],  # JSON
     *,
     machine: str,
+    site: str,
     host: str,
     port: int,
     bind: str = "0.0.0.0",
@@ -46,6 +47,7 @@ def joined_plan(
         joined=JoinedCluster(str(kafka["cluster_id"]), str(kafka["controllers"])),
         known=with_known(home, ""),
         machine=machine,
+        site=site,
         heap_mb=HEAP_MB,
     )
 

@@ -41,6 +41,7 @@ class StandbyPlan:
     kafka_port: int = KAFKA_PORT
     bind: str = "0.0.0.0"
     replaces: str = ""
+    site: str = ""
 
     @property
     def tls_dir(self) -> Path:
@@ -119,6 +120,7 @@ def broker_plan(plan: StandbyPlan, given: Mapping[str, Any]) -> BrokerPlan | Non
         plan.home,
         given,
         machine=plan.name,
+        site=plan.site,
         host=plan.hosts[0],
         port=plan.kafka_port,
         bind=plan.bind,

@@ -52,6 +52,7 @@ class Options:
     workers: int = 1
     bootstrap_servers: str | None = None
     traffic: bool = True
+    site: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from cli.network import NetworkWatch, machine_name, network_file, prepare_tls, t
 from cli.network_plan import plan_network
 from cli.own_certificate import note_own_certificate
 from cli.ports import PortTaken, free_port
+from cli.site import Site
 from cli.status import print_status
 from cli.steady import no_takeover
 from cli.supervise import ChildPlan, StartError, Supervisor
@@ -91,6 +92,7 @@ def up(
     bootstrap_servers: Annotated[
         str | None, typer.Option(help="A Kafka that is there already; none is started.")
     ] = None,
+    site: Site = "",
 ) -> None:
     """Start everything here: Kafka, a registry, two centrals, a collector, sample traffic."""
     options = Options(
@@ -102,6 +104,7 @@ def up(
         workers=workers,
         bootstrap_servers=bootstrap_servers,
         traffic=not no_traffic,
+        site=site,
     )
     try:
         check_owner(options.home, Owner.SYSTEM)
@@ -172,7 +175,9 @@ def _prepare(options: Options) -> _Launch:
     )
     local, known = LocalListener(plan.port + LOCAL_ABOVE, tls), with_known(options.home, "")
     plan = with_network(
-        replace(plan, local=local, known=known, machine=machine_name()), network, tls
+        replace(plan, local=local, known=known, machine=machine_name(), site=options.site),
+        network,
+        tls,
     )
     if not plan.data.exists() and knows_others(options.home):
         raise BrokerError(

@@ -32,6 +32,7 @@ from cli.joined_broker import KAFKA_PORT, all_servers, joined_plan, prepared_chi
 from cli.known_brokers import follow, with_known
 from cli.ports import PortTaken, check_port, free_port
 from cli.replacing import Replace, Yes, confirm
+from cli.site import Site
 from cli.staying import stays_here, until_stopped
 from cli.supervise import ChildPlan, StartError, Supervisor
 from cli.system import kafka_by_tls, launcher_log, service_child, url
@@ -75,6 +76,7 @@ def join(
     web_port: Annotated[
         int, typer.Option(min=0, max=65_535, help="Of the registry, on loopback; 0: a free one.")
     ] = 8490,
+    site: Site = "",
     replace: Replace = "",
     yes: Yes = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return when it runs.")] = False,
@@ -102,7 +104,7 @@ def join(
             admitted = renewed(folder, at, admitted, role=ROLE, now=now, say=_say)
             given = admitted._asdict()
             plan = joined_plan(
-                folder, given, machine=admitted.name, host=here, port=port, bind=bind
+                folder, given, machine=admitted.name, site=site, host=here, port=port, bind=bind
             )
             if plan is None:
                 fail("the primary runs no Kafka of its own: it needs no witness of steadflow's")

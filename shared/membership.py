@@ -16,14 +16,29 @@ def unnamed(number: int) -> str:
     return f"broker {number}"
 
 
+def rack_of(machine: str, site: str) -> str:
+    """Return `broker.rack`: Kafka tells it to all, so that nobody has to ask the machine."""
+    return f"{site}/{machine}" if site else machine
+
+
+def read_rack(rack: str) -> tuple[str, str]:
+    """Return machine and site, each empty where there is none."""
+    site, _, machine = rack.rpartition("/")
+    return machine, site
+
+
 class Member(NamedTuple):
-    """A broker. machine: the name it goes by. host, port: as other machines reach it, by TLS."""
+    """A broker. machine: the name it goes by. host, port: as other machines reach it, by TLS.
+
+    site: where it stands; empty is a site, too.
+    """
 
     number: int
     machine: str
     host: str
     port: int
     is_alive: bool
+    site: str = ""
 
     @property
     def controller_port(self) -> int:

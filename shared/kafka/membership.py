@@ -36,6 +36,7 @@ from shared.membership import (
     Disk,
     Facts,
     Member,
+    read_rack,
     unnamed,
 )
 
@@ -64,6 +65,11 @@ def that_read(voters: Sequence[Any], observers: Sequence[Any]) -> list[Any]:
     return [row for row in newest.values() if now_ms - row[3] <= READING_MS]
 
 
+def _member(number: int, host: str, port: int, rack: str, *, is_alive: bool) -> Member:
+    machine, site = read_rack(rack)
+    return Member(number, machine or unnamed(number), host, port, is_alive, site)
+
+
 class MembershipRefused(Exception):
     """The cluster does not take the change now; the text is one sentence."""
 
@@ -80,7 +86,7 @@ class Membership:
         cluster = await self._ask(ClusterRequest())
         _raise_for(cluster.error_code, cluster.error_message)
         members = tuple(
-            Member(number, rack or unnamed(number), host, port, not is_fenced)
+            _member(number, host, port, rack or "", is_alive=not is_fenced)
             for number, host, port, rack, is_fenced, _tags in sorted(cluster.brokers)
         )
         copies = tuple(await self.copies())

@@ -86,6 +86,42 @@ def test_after_a_takeover_the_leaders_leave_the_new_primarys_machine() -> None:
     assert all(isinstance(step, Reassign | Elect) for step in done)
 
 
+def at_sites(facts: Facts, *sites: str) -> Facts:
+    """The same machines, each at its site."""
+    members = zip(facts.members, sites, strict=True)
+    return facts._replace(members=tuple(each._replace(site=site) for each, site in members))
+
+
+def leaders(facts: Facts) -> set[int]:
+    return {each.leader for each in facts.copies}
+
+
+def test_a_remote_witness_leads_nothing_while_another_one_at_the_primarys_site_can() -> None:
+    wish = Wish(home=1, spare=frozenset({3}))
+    facts, _ = run(at_sites(cluster(1, 2, 3), "", "", "far"), wish)
+    assert leaders(facts) == {2}
+    assert leaders(grown()) == {2, 3}
+
+
+def test_beside_a_remote_standby_the_witness_leads_and_after_a_switchover_who_can() -> None:
+    facts, _ = run(at_sites(cluster(1, 2, 3), "home", "far", "home"), Wish(home=1))
+    assert leaders(facts) == {3}
+    # At the far site there is nobody else.
+    facts, _ = run(facts, Wish(home=2))
+    assert leaders(facts) == {3}
+    facts, _ = run(at_sites(facts, "a", "b", "c"), Wish(home=3))
+    assert leaders(facts) == {1, 2}
+
+
+def test_whoever_was_away_gets_its_leaders_back_from_afar() -> None:
+    facts, _ = run(at_sites(cluster(1, 2, 3), "", "", "far"), Wish(home=1))
+    without = tuple(each._replace(leader=3, in_sync=(1, 3)) for each in facts.copies)
+    assert leaders(run(dead(facts, 2)._replace(copies=without), Wish(home=1))[0]) == {3}
+    back = tuple(each._replace(leader=3) for each in facts.copies)
+    facts, done = run(facts._replace(copies=back), Wish(home=1))
+    assert (leaders(facts), [type(step) for step in done]) == ({2}, [Elect])
+
+
 @pytest.mark.parametrize("seed", range(50))
 def test_killed_at_any_point_it_goes_on_and_writes_stay_possible(seed: int) -> None:
     chance = random.Random(seed)

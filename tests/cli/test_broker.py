@@ -54,7 +54,7 @@ def test_one_that_joins_has_nothing_in_the_clear_and_nothing_on_loopback_for_oth
 ) -> None:
     tls = TlsFiles.in_directory(tmp_path)
     plan = BrokerPlan(
-        tmp_path, 0, 0, tmp_path / "log", number=7, machine="third",
+        tmp_path, 0, 0, tmp_path / "log", number=7, machine="third", site="fra",
         network=NetworkListener("third.example", 19_094, tls), local=LocalListener(19_096, tls),
         joined=JoinedCluster("id", "first.example:19095"),
     )  # fmt: skip
@@ -67,7 +67,7 @@ def test_one_that_joins_has_nothing_in_the_clear_and_nothing_on_loopback_for_oth
     assert "LOCAL://127.0.0.1:19096" in settings["listeners"]
     assert "PLAINTEXT" not in settings["listener.security.protocol.map"]
     assert settings["controller.quorum.bootstrap.servers"] == "first.example:19095"
-    assert (settings["node.id"], settings["broker.rack"]) == ("7", "third")
+    assert (settings["node.id"], settings["broker.rack"]) == ("7", "fra/third")
     assert plan.servers == "third.example:19094"
 
 

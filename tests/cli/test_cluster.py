@@ -132,13 +132,14 @@ def test_kafkas_machines_are_told_with_their_disks_and_a_kafka_outside_with_its_
         "machine": "m1", "in_sync": 11, "votes": True, "leads": ["ha.log", "flows"],
         "is_alive": True, "log_bytes": 2_000_000, "disk_free_bytes": 7_000_000_000,
     }  # fmt: skip
+    other = {"machine": "m2", "log_bytes": None, "is_alive": False, "site": "fra"}
     brokers = {
-        "machines": [machine, machine | {"machine": "m2", "log_bytes": None, "is_alive": False}],
+        "machines": [machine, machine | other],
         "partitions": 11, "owed": "copies are made", "problem": "", "survives": ["all"],
     }  # fmt: skip
     assert broker_notes(brokers) == [
         "log: m1 has 11 of 11 partitions (2.0 MB, 7.0 GB free), votes, leads ha.log",
-        "log: m2 has 11 of 11 partitions, votes, leads ha.log, does not answer",
+        "log: m2 (fra) has 11 of 11 partitions, votes, leads ha.log, does not answer",
         "next: copies are made",
         "all",
     ]

@@ -42,17 +42,18 @@ class Invited(NamedTuple):
 
 @contextlib.contextmanager
 def first_machine(
-    folder: Path, *, small_disks: bool = False, code: Path = ROOT
+    folder: Path, *, small_disks: bool = False, code: Path = ROOT, far_ms: float = 0
 ) -> Iterator[Machines]:
     """One machine, open to others, and two bare ones; all are ended whatever happened.
 
     small_disks: brokers and centrals are on disks that can be filled and slowed down, where that is
-    allowed. code: the folder whose files run on all three.
+    allowed. code: the folder whose files run on all three. far_ms: how long what goes to the third,
+    or comes from it, is on its way; it then says that it is at another site.
     """
     with contextlib.ExitStack() as stack:
         for name in ("one", "two", "three") if small_disks else ():
             stack.enter_context(small_block_disk(folder / name, size_mib=DISK_MIB))
-        network = stack.enter_context(network_of(4))
+        network = stack.enter_context(network_of(4, {2: far_ms} if far_ms else {}))
         here, there, third, observer = network.places
         home = folder / "one"
         with here.inside():
@@ -138,11 +139,13 @@ def invited_standby(machines: Machines, home: Path) -> Invited:
 def invited_witness(machines: Machines, home: Path) -> Invited:
     """Invite the witness's machine."""
     place = machines.witness.place
+    # An earlier release does not know the option.
+    site = ["--site", place.site] if place.site else []
     with place.inside():
         web, kafka = free_port(), free_port(row=3)
     return _invited(
         machines, "witness", home, "--name", WITNESS, "--host", place.host, "--bind", place.bind,
-        "--web-port", str(web), "--kafka-port", str(kafka),
+        "--web-port", str(web), "--kafka-port", str(kafka), *site,
     )  # fmt: skip
 
 

@@ -6,11 +6,15 @@ They have no names: the kernel forgets each with the last process in it, however
 import ctypes
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
+
+from tests.faults.distance import carrying, open_device
 
 CLONE_NEWNET = 0x40000000
+FAR = "far"
 SUBNET = "10.77.0"
 """Seen from nowhere else: the bridge has a network of its own, too."""
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -20,12 +24,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Place:
     """Where a machine is. host: by which others reach it; bind: where it listens for them.
 
-    namespace: descriptor of its network; None for that of whoever runs the test.
+    namespace: descriptor of its network; None for that of whoever runs the test. site: another one
+    than the others' where the way to it is long.
     """
 
     host: str
     bind: str
     namespace: int | None = None
+    site: str = ""
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -69,29 +75,39 @@ class Network:
 
 
 @contextmanager
-def network_of(count: int) -> Iterator[Network]:
-    """Make so many places; where that is not allowed, say so and take loopback for all of them."""
+def network_of(count: int, far_ms: Mapping[int, float] = MappingProxyType({})) -> Iterator[Network]:
+    """Make so many places; where that is not allowed, say so and take loopback for all of them.
+
+    far_ms: how long what goes to a place, and what comes from there, is on its way.
+    """
     with ExitStack() as stack:
         try:
-            network = _apart(count, stack)
+            network = _apart(count, far_ms, stack)
         except (PermissionError, FileNotFoundError, subprocess.CalledProcessError) as error:
             print(f"\n  NOBODY CAN BE CUT OFF: all machines are on loopback, as {error}")
             network = Network([Place("localhost", "127.0.0.1") for _ in range(count)], None)
         yield network
 
 
-def _apart(count: int, stack: ExitStack) -> Network:
+def _apart(count: int, far_ms: Mapping[int, float], stack: ExitStack) -> Network:
     bridge = Place("", "", _new_namespace(stack))
     places = [
-        Place(f"{SUBNET}.{number + 1}", "0.0.0.0", _new_namespace(stack)) for number in range(count)
-    ]
+        Place(
+            f"{SUBNET}.{number + 1}", "0.0.0.0", _new_namespace(stack),
+            FAR if number in far_ms else "",
+        )
+        for number in range(count)
+    ]  # fmt: skip
     with bridge.inside():
         _ip("link", "add", "bridge", "type", "bridge")
         _ip("link", "set", "bridge", "up")
         for number, place in enumerate(places):
-            there = f"/proc/{os.getpid()}/fd/{place.namespace}"
-            peer = ("peer", "name", "eth0", "netns", there)
-            _ip("link", "add", _port(number), "type", "veth", *peer)
+            if number in far_ms:
+                _join_from_afar(place, number, far_ms[number], stack)
+            else:
+                there = f"/proc/{os.getpid()}/fd/{place.namespace}"
+                peer = ("peer", "name", "eth0", "netns", there)
+                _ip("link", "add", _port(number), "type", "veth", *peer)
             _ip("link", "set", _port(number), "master", "bridge", "up")
     for place in places:
         with place.inside():
@@ -99,6 +115,15 @@ def _apart(count: int, stack: ExitStack) -> Network:
             _ip("address", "add", f"{place.host}/24", "dev", "eth0")
             _ip("link", "set", "eth0", "up")
     return Network(places, bridge)
+
+
+def _join_from_afar(place: Place, number: int, one_way_ms: float, stack: ExitStack) -> None:
+    here = open_device(_port(number))
+    stack.callback(os.close, here)
+    with place.inside():
+        there = open_device("eth0")
+    stack.callback(os.close, there)
+    stack.enter_context(carrying(here, there, one_way_ms))
 
 
 def _new_namespace(stack: ExitStack) -> int:

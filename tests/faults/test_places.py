@@ -1,6 +1,9 @@
-"""Places: apart, reached from each other, cut off and back."""
+"""Places: apart, reached from each other, cut off and back, and far away."""
 
+import secrets
 import socket
+import time
+from threading import Thread
 
 import pytest
 
@@ -38,3 +41,30 @@ def test_who_is_cut_off_hears_nobody_until_it_is_back() -> None:
                     assert reaches(one, one, port)
                 # The kernel takes a moment to see that the link is up.
                 wait_until(lambda: reaches(two, one, port), "it is back", 30)
+
+
+def test_what_goes_far_arrives_whole_and_later() -> None:
+    one_way_s, sent = 0.02, secrets.token_bytes(1_000_000)
+    with network_of(2, {1: one_way_s * 1000}) as network:
+        near, far = network.places
+        if not network.can_cut:
+            pytest.skip("no network of its own can be made here")
+        with near.inside():
+            listening = socket.create_server((near.bind, 0))
+        with listening:
+            began_s = time.monotonic()
+            with far.inside():
+                going = socket.create_connection((near.host, listening.getsockname()[1]), 30)
+            assert time.monotonic() - began_s >= 2 * one_way_s
+            coming, _ = listening.accept()
+            with going, coming:
+                coming.settimeout(30)
+                sender = Thread(target=lambda: (going.sendall(sent), going.close()))
+                sender.start()
+                received = bytearray()
+                while part := coming.recv(65_536):
+                    received += part
+                sender.join()
+            assert received == sent
+            with network.cut_off(far):
+                assert not reaches(far, near, listening.getsockname()[1])

@@ -24,6 +24,7 @@ from tests.faults.watch import Watch
 
 TABLE = os.environ.get("STEADFLOW_MACHINES_TABLE")
 RUNS = int(os.environ.get("STEADFLOW_MACHINES_RUNS", "1"))
+FAR_MS = float(os.environ.get("STEADFLOW_MACHINES_FAR_MS") or 0)
 KINDS = kinds_of(
     (os.environ.get("STEADFLOW_MACHINES_KINDS") or ",".join(ORDINARY)).split(","), MachineKind
 )
@@ -39,7 +40,9 @@ def test_any_one_of_three_machines_may_fail_and_every_flow_is_counted_once(tmp_p
     seed = int(os.environ.get("STEADFLOW_MACHINES_SEED", secrets.randbits(32)))
     print(f"\nmachines: {RUNS} of {len(KINDS)} kinds, STEADFLOW_MACHINES_SEED={seed}")
     with (
-        first_machine(tmp_path, small_disks=any(kind in DISKS for kind in KINDS)) as machines,
+        first_machine(
+            tmp_path, small_disks=any(kind in DISKS for kind in KINDS), far_ms=FAR_MS
+        ) as machines,
         recording_from(machines.observer, machines.brokers) as recorder,
         collecting(machines, tmp_path) as sending,
     ):

@@ -293,34 +293,54 @@ def _raise_in_sync_min(facts: Facts, staying: Collection[Member]) -> Iterator[St
 
 
 def _apart(facts: Facts, wish: Wish) -> Iterator[Step]:
-    """Move the leaders that a takeover needs off the primary's machine."""
+    """Move the leaders that a takeover needs off the primary's machine, to its site if one can."""
     if wish.home == 0:
         return
-    led_here = [
-        each for each in facts.copies
-        if each.topic in (*APART, *READ_TO_TAKE_OVER)
-        and wish.home in (each.leader, each.replicas[0])
-    ]  # fmt: skip
-    moves = []
-    for each in led_here:
-        others = [number for number in each.replicas if number != wish.home]
-        others.sort(key=lambda number: number not in wish.spare)
-        if each.topic not in APART:
-            # One machine alone should not lead it all.
-            turn = each.partition % max(1, len(others))
-            others = others[turn:] + others[:turn]
-        others.sort(key=lambda number: number not in each.in_sync)
-        if each.replicas[0] == wish.home and others and others[0] in each.in_sync:
-            moves.append(_move(each, [*others, wish.home]))
+    near = _near(facts, wish)
+
+    def rank(number: int) -> int:
+        # Not led at all is not led badly.
+        return 2 if number == wish.home else int(number not in near and number >= 0)
+
+    moves, places = [], []
+    for each in facts.copies:
+        if each.topic not in (*APART, *READ_TO_TAKE_OVER):
+            continue
+        best, first = min(map(rank, each.in_sync), default=2), rank(each.replicas[0])
+        if first > best:
+            moves.append(_move(each, _apart_order(each, wish, near)))
+        elif rank(each.leader) > first and each.replicas[0] in each.in_sync:
+            places.append((each.topic, each.partition))
     if moves:
         yield Reassign(tuple(moves), is_order_only=True)
-    places = tuple(
-        (each.topic, each.partition)
-        for each in led_here
-        if each.leader == wish.home and each.replicas[0] in each.in_sync
+    elif places:
+        yield Elect(tuple(places))
+
+
+def _near(facts: Facts, wish: Wish) -> frozenset[int]:
+    home = facts.member(wish.home)
+    site = "" if home is None else home.site
+    return frozenset(each.number for each in facts.members if each.site == site)
+
+
+def _apart_order(copies: Copies, wish: Wish, near: Collection[int]) -> list[int]:
+    others = [number for number in copies.replicas if number != wish.home]
+    others.sort(key=lambda number: number not in wish.spare)
+    groups = (
+        [each for each in others if each in near],
+        [each for each in others if each not in near],
     )
-    if places and not moves:
-        yield Elect(places)
+    if copies.topic not in APART:
+        # One machine alone should not lead it all.
+        groups = _turned(groups[0], copies.partition), _turned(groups[1], copies.partition)
+    order = [*groups[0], *groups[1]]
+    order.sort(key=lambda number: number not in copies.in_sync)
+    return [*order, *(number for number in copies.replicas if number == wish.home)]
+
+
+def _turned(numbers: list[int], by: int) -> list[int]:
+    turn = by % max(1, len(numbers))
+    return numbers[turn:] + numbers[:turn]
 
 
 def _move(copies: Copies, replicas: Iterable[int]) -> Move:

@@ -23,6 +23,7 @@ def machines_shown(facts: Facts, disks: Mapping[int, Disk]) -> list[Json]:
     return [
         {
             "machine": each.machine,
+            "site": each.site,
             "number": each.number,
             "address": each.address,
             "is_alive": each.is_alive,
