@@ -43,6 +43,11 @@ def test_who_is_cut_off_hears_nobody_until_it_is_back() -> None:
                 wait_until(lambda: reaches(two, one, port), "it is back", 30)
 
 
+def send_all(going: socket.socket, sent: bytes) -> None:
+    going.sendall(sent)
+    going.close()
+
+
 def test_what_goes_far_arrives_whole_and_later() -> None:
     one_way_s, sent = 0.02, secrets.token_bytes(1_000_000)
     with network_of(2, {1: one_way_s * 1000}) as network:
@@ -59,7 +64,7 @@ def test_what_goes_far_arrives_whole_and_later() -> None:
             coming, _ = listening.accept()
             with going, coming:
                 coming.settimeout(30)
-                sender = Thread(target=lambda: (going.sendall(sent), going.close()))
+                sender = Thread(target=send_all, args=(going, sent))
                 sender.start()
                 received = bytearray()
                 while part := coming.recv(65_536):
