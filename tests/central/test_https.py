@@ -90,6 +90,10 @@ def test_pages_and_api_are_served_by_https_only_on_its_port(
             assert page.headers["x-frame-options"] == "DENY"
             assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
             assert page.headers["cache-control"] == "no-store"
+            polling = "/_nicegui_ws/socket.io/?EIO=4&transport=polling"
+            for origin, status in ((f"https://localhost:{port}", 200), ("https://evil", 400)):
+                answer = client.get(polling, headers={"Origin": origin})
+                assert answer.status_code == status
             assert "http://" not in page.text.replace("http://www.w3.org", "")
         with pytest.raises(httpx.TransportError):
             httpx.get(f"http://localhost:{port}/health/live", trust_env=False)

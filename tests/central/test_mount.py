@@ -57,8 +57,16 @@ async def _connect(origin: str) -> int:
 async def test_a_page_of_another_origin_cannot_connect() -> None:
     accept_origins()
 
-    assert await _connect("http://evil.example") == 400
+    for other in ("http://evil.example", "https://evil.example", "http://127.0.0.1:8471", "null"):
+        assert await _connect(other) == 400
     assert await _connect("http://127.0.0.1:8470") == 200
+
+
+@pytest.mark.usefixtures("own_origin_alone")
+async def test_a_page_that_came_by_tls_connects() -> None:
+    accept_origins()
+
+    assert await _connect("https://127.0.0.1:8470") == 200
 
 
 @pytest.mark.usefixtures("own_origin_alone")

@@ -1,7 +1,8 @@
 """Puts the pages onto the central's HTTP server, beside its API."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exception_handlers import http_exception_handler
@@ -69,8 +70,16 @@ def accept_origins(*, of_others: bool = False) -> None:
     A page of another origin must not read the numbers through the browser of who may see them.
     of_others: only a negative control lets them.
     """
-    # None means the server's own origin.
-    core.sio.eio.cors_allowed_origins = "*" if of_others else None
+    core.sio.eio.cors_allowed_origins = "*" if of_others else _is_own
+
+
+def _is_own(origin: str | None, environ: Mapping[str, Any]) -> bool:
+    """Whether a connection comes from a page of this server. environ: as of WSGI.
+
+    By the host alone, as for changes: behind TLS the scheme of the socket is another one.
+    """
+    host = str(environ.get("HTTP_HOST", ""))
+    return bool(host) and (origin or "").lower().partition("://")[2] == host.lower()
 
 
 class PagesOnly(Mount):
