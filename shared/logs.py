@@ -38,6 +38,8 @@ class OnceInAWhile(logging.Filter):
 def log_lines() -> None:
     """Log to the standard error from INFO on; the sources say the same once in a while."""
     logging.basicConfig(level=logging.INFO, format=_LINE)
+    # It says each request's whole URL: one may carry a secret, and a snapshot has thousands.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     for name in SOURCES:
         source = logging.getLogger(name)
         if not any(isinstance(each, OnceInAWhile) for each in source.filters):

@@ -240,8 +240,6 @@ async def serve(config: StandbyConfig) -> None:
 def run(config: StandbyConfig) -> int:
     """Run an agent; the exit code."""
     log_lines()
-    # It tells of each request, and a snapshot has thousands of files.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     asyncio.run(serve(config))
     return 0
 

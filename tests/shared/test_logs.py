@@ -2,6 +2,9 @@
 
 import logging
 
+import httpx
+import pytest
+
 from shared.logs import EVERY_S, KEPT, SOURCES, OnceInAWhile, log_lines
 
 
@@ -40,3 +43,15 @@ def test_each_source_gets_one() -> None:
     for name in SOURCES:
         filters = logging.getLogger(name).filters
         assert [type(each) for each in filters].count(OnceInAWhile) == 1
+
+
+def test_no_line_tells_what_was_asked_over_http(caplog: pytest.LogCaptureFixture) -> None:
+    log_lines()
+    transport = httpx.MockTransport(lambda request: httpx.Response(204))
+    with caplog.at_level(logging.INFO), httpx.Client(transport=transport) as client:
+        client.post("https://hooks.example/services/SECRET")
+        assert caplog.text == ""
+        logging.getLogger("httpx").setLevel(logging.INFO)
+        client.post("https://hooks.example/services/SECRET")
+        assert "SECRET" in caplog.text
+    log_lines()
