@@ -34,10 +34,19 @@ class AuditWriter:
         self._brokers, self._topic = brokers, topic
         self._is_started = False
         self._turn = asyncio.Lock()
+        self._failures = 0
 
     async def note(self, audited: Audited) -> bool:
-        """Append; False where it could not be, which the log of this process then says."""
+        """Append; False where it could not be, which the log of this process then says.
+
+        Whoever waited while the one before could not be written is not tried: else each in a long
+        line would wait for a Kafka that is away as long as the first.
+        """
+        failures = self._failures
         async with self._turn:
+            if failures != self._failures:
+                log.error("not in the record: %s by %s", audited.what, audited.by)
+                return False
             try:
                 if not self._is_started:
                     await ensure_topics(self._brokers, [self._topic], patience_s=PATIENCE_S)
@@ -47,6 +56,8 @@ class AuditWriter:
                     self._topic.name, partition=0, key=None, value=encode_audited(audited)
                 )
             except (KafkaAway, SendRefused, TopicRefused) as error:
+                # One that is refused for itself says nothing of those behind it.
+                self._failures += not isinstance(error, SendRefused)
                 self._is_started = False
                 log.error("not in the record: %s by %s: %s", audited.what, audited.by, error)
                 return False

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 ENTRIES_KEPT: Final = 2_000
 ENDED_KEPT: Final = 10_000
+SOON_MAX: Final = 1_000
 LOGIN: Final = "Log in"
 LOGOUT: Final = "Log out"
 FAILED_LOGIN: Final = "Failed to log in"
@@ -112,8 +113,12 @@ class AuditLog:
 
     async def note(self, audited: Audited) -> None:
         """Append to the record; what cannot be is counted."""
-        if not await self._writer.note(audited):
+        if not await self.attempt(audited):
             self._metrics.audit_lost.inc()
+
+    async def attempt(self, audited: Audited) -> bool:
+        """Append to the record; False where whoever asks has to do it again."""
+        return await self._writer.note(audited)
 
     async def note_once(self, audited: Audited) -> bool:
         """Append, unless its like is there, told to another primary; False where it could not be.
@@ -129,7 +134,10 @@ class AuditLog:
         return True
 
     def note_soon(self, audited: Audited) -> None:
-        """Append without waiting."""
+        """Append without waiting; of too many at once, those beyond are counted as lost."""
+        if len(self._soon) >= SOON_MAX:
+            self._metrics.audit_lost.inc()
+            return
         task = asyncio.create_task(self.note(audited))
         self._soon.add(task)
         task.add_done_callback(self._soon.discard)

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -13,11 +14,13 @@ from services.central.login.metrics import LoginMetrics
 from services.central.login.passwords import hash_password, is_password_of
 from services.central.login.sessions import Session, stamp_of, write_session
 from services.central.login.throttle import Throttle
+from shared.audit import Audited
 from shared.settings_events import Account
 
 AT_ONCE: Final = 2
 """Hashes at a time: each takes 64 MiB and a core."""
 IN_LINE_MAX: Final = 20
+UNTOLD_KEPT: Final = 1_000
 LOOK_S: Final = 10.0
 WRONG: Final = "This account and password do not go together."
 
@@ -57,15 +60,22 @@ class Logins:
         self._throttle, self._tally = Throttle(), FailureTally()
         self._hashing = asyncio.Semaphore(AT_ONCE)
         self._in_line = 0
+        self._untold: deque[Audited] = deque(maxlen=UNTOLD_KEPT)
         # Nobody's: checked where there is no account, so that its absence takes as long.
         self._nobodys_hash = ""
 
     async def run(self) -> None:
-        """Note failures that were gathered, until cancelled."""
+        """Note failures that were gathered, and logouts that nobody heard of, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
             if (due := self._tally.due(self._clocks.monotonic_s())) is not None:
                 await self._note_failed(due)
+            await self.tell_logouts()
+
+    async def tell_logouts(self) -> None:
+        """Try once more to tell the other centrals of logouts while Kafka was away."""
+        while self._untold and await self._audit.attempt(self._untold[0]):
+            self._untold.popleft()
 
     @property
     def has_accounts(self) -> bool:
@@ -111,9 +121,11 @@ class Logins:
             return await asyncio.to_thread(hash_password, password)
 
     async def log_out(self, who: Who) -> None:
-        """End the session of `who`, at all centrals."""
+        """End the session of `who`, at all centrals; without Kafka here, and there later."""
         self._audit.end(who.session)
-        await self._audit.note(self._audit.record(who, LOGOUT))
+        record = self._audit.record(who, LOGOUT)
+        if not await self._audit.attempt(record):
+            self._untold.append(record)
 
     async def _is_right(self, password: str, password_hash: str | None) -> bool:
         self._in_line += 1
