@@ -324,6 +324,7 @@ def open_central(
         client_id=config.name,
         commit=roles.commit,
         now_ms=now_ms,
+        wait_s=config.settings_wait_s,
     )
     webhook_url = config.webhook_url
     collectors = CollectorsLog(

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from services.central.problems import NotNow
+from services.central.settings import SettingsAway
 from shared.drill import (
     BYTES_MAX,
     Drill,
@@ -16,7 +17,7 @@ from shared.drill import (
     encode_drill,
 )
 from shared.follow import Follower
-from shared.kafka import Brokers, Record, Sent
+from shared.kafka import Brokers, KafkaAway, Record, SendRefused, Sent
 from shared.roles.history import Entry, HistoryError, read_entry
 from shared.topics import Outgoing, Topic
 
@@ -40,9 +41,13 @@ class DrillsLog:
         client_id: str,
         commit: Commit,
         now_ms: Callable[[], int],
+        wait_s: float = 30.0,
     ) -> None:
-        """Build without connecting. commit: writes as the primary. now_ms: wall clock, UTC."""
-        self._topic, self._commit, self._now_ms = topic, commit, now_ms
+        """Build without connecting. commit: writes as the primary. now_ms: wall clock, UTC.
+
+        wait_s: how long a drill may take to be written and read back.
+        """
+        self._topic, self._commit, self._now_ms, self._wait_s = topic, commit, now_ms, wait_s
         self._drills: dict[str, Drill] = {}
         self.entries: deque[Entry] = deque(maxlen=ENTRIES_KEPT)
         self._one_at_a_time = asyncio.Lock()
@@ -80,11 +85,20 @@ class DrillsLog:
     async def note(self, drill: Drill) -> None:
         """Keep `drill` as it stands; returns when it was read back.
 
-        Raises NotNow where it may not begin, NotPrimary, KafkaAway, DrillError.
+        Raises NotNow where it may not begin, NotPrimary, SettingsAway, DrillError.
         """
         value = encode_drill(drill)
         if len(value) > BYTES_MAX:
             raise DrillError(f"a drill of more than {BYTES_MAX} bytes")
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await self._note(drill, value)
+        except TimeoutError as error:
+            raise SettingsAway(f"not read back within {self._wait_s:g} s") from error
+        except (KafkaAway, SendRefused) as error:
+            raise SettingsAway(str(error)) from error
+
+    async def _note(self, drill: Drill, value: bytes) -> None:
         # Two must not both read that none runs.
         async with self._one_at_a_time:
             known = self.known()
