@@ -33,11 +33,12 @@ class Site:
 
     def __init__(self, *, opens_reading: bool = True) -> None:
         self.accounts = {"admin": ADMIN}
+        self.tokens = {READER.token: READER}
         self.ended: set[str] = set()
         self.door = Door(
             token=TOKEN,
             accounts=lambda: self.accounts,
-            tokens=lambda: {READER.token: READER},
+            tokens=lambda: self.tokens,
             is_ended=self.ended.__contains__,
             now_s=lambda: 1_000.0,
             opens_reading=opens_reading,
@@ -135,24 +136,30 @@ def test_reading_is_open_on_loopback_alone(scope: Scope, is_open: bool) -> None:
     assert not Site(opens_reading=False).door.is_reading_open(HTTPConnection(scope))
 
 
-async def chunks_until_the_end(site: Site, *, ends: bool) -> list[Message]:
-    """Return what is sent of a stream of four chunks; its session may end after two."""
+async def chunks_until_the_end(site: Site, *, ends: bool, **headers: str) -> list[Message]:
+    """Return what is sent of a stream of four chunks; who asked for it may be gone after two."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         for number in range(4):
             if ends and number == 2:
                 site.accounts.clear()
+                site.tokens.clear()
             body = {"type": "http.response.body", "body": b"x", "more_body": number < 3}
             await send(body)
 
-    return await sent(site, app, scope_of(**with_session()))
+    return await sent(site, app, scope_of(**headers))
 
 
-async def sent(site: Site, app: object, scope: Scope) -> list[Message]:
+async def sent(
+    site: Site, app: object, scope: Scope, noted: list[Audited] | None = None
+) -> list[Message]:
+    """Return what is sent; add what is noted to `noted`."""
     said: list[Message] = []
     metrics = LoginMetrics("test", CollectorRegistry())
     audit = Noted(metrics)
+    if noted is not None:
+        audit.noted = noted
     coming: Iterator[Message] = iter(
         [{"type": "websocket.connect"}, *({"type": "websocket.receive", "text": "2"},) * 5]
     )
@@ -167,9 +174,14 @@ async def sent(site: Site, app: object, scope: Scope) -> list[Message]:
     return said
 
 
-async def test_a_stream_ends_with_its_session() -> None:
-    whole = await chunks_until_the_end(Site(), ends=False)
-    cut = await chunks_until_the_end(Site(), ends=True)
+@pytest.mark.parametrize(
+    "headers",
+    [with_session(), {"authorization": f"Bearer sft.{'00' * 8}.{'5e' * 24}"}],
+    ids=["session", "token"],
+)
+async def test_a_stream_ends_with_the_session_or_token_it_came_by(headers: dict[str, str]) -> None:
+    whole = await chunks_until_the_end(Site(), ends=False, **headers)
+    cut = await chunks_until_the_end(Site(), ends=True, **headers)
 
     assert [each.get("body") for each in whole[1:]] == [b"x"] * 4
     assert [each.get("body") for each in cut[1:]] == [b"x", b"x", b""]
@@ -189,3 +201,38 @@ async def test_the_connection_of_a_page_ends_with_its_session() -> None:
 
     assert heard[:2] == ["websocket.connect", "websocket.receive"]
     assert heard[2:] == ["websocket.disconnect"] * 2
+
+
+@pytest.mark.parametrize(
+    ("headers", "noted"),
+    [
+        ({"authorization": f"Bearer sft.{'00' * 8}.{'5e' * 24}"}, [("token grafana", 403)]),
+        ({}, []),
+    ],
+    ids=["known", "nobody"],
+)
+async def test_a_change_that_somebody_known_may_not_make_is_recorded(
+    headers: dict[str, str], noted: list[tuple[str, int]]
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("it was let in")
+
+    recorded: list[Audited] = []
+    change = {"method": "PUT", "path": "/api/v1/accounts/admin"}
+    await sent(Site(), app, scope_of(**headers) | change, recorded)
+    await sent(Site(), app, scope_of(**headers) | {"path": "/api/v1/invites"}, recorded)
+
+    assert [(each.by, each.status) for each in recorded] == noted
+
+
+async def test_a_change_that_crashes_is_recorded() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise LookupError("a bug of ours")
+
+    recorded: list[Audited] = []
+    change = {"method": "PUT", "path": "/api/v1/settings/retention"}
+    scope = scope_of(authorization=f"Bearer {TOKEN}") | change
+    with pytest.raises(LookupError):
+        await sent(Site(), app, scope, recorded)
+
+    assert [(each.by, each.status) for each in recorded] == [("system token", 500)]

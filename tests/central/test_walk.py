@@ -26,6 +26,7 @@ OPEN = {
     ("GET", "/primary"),
     ("GET", "/login"),
     ("POST", "/login"),
+    ("POST", "/logout"),
     ("POST", "/api/v1/join"),
     ("POST", "/api/v1/join/preview"),
     ("GET", "/favicon.ico"),

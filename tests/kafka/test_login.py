@@ -172,6 +172,10 @@ async def test_a_login_its_change_and_its_end_are_known_to_both_centrals_and_rec
         await cluster.other.until(lambda: len(cluster.other.tables.tokens()) == 1)
         assert (await client.get("/api/v1/audit")).status_code == 401
 
+        # Whoever misspells a name is not told that it is gone.
+        for unknown in ("accounts/admn", f"tokens/{tokens['read']['token']}"):
+            assert (await first.delete(f"/api/v1/{unknown}")).status_code == 404
+
         # Out at one central is out at both.
         third = browser(cluster.app)
         third.cookies = first.cookies

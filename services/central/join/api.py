@@ -144,6 +144,8 @@ def invites_router(
 
     @router.delete("/invites/{invite}", summary="Take an invite back", dependencies=before)
     async def take_back(invite: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]) -> Json:
+        if all(each.invite != invite for each in await asyncio.to_thread(invites)):
+            raise HTTPException(HTTPStatus.NOT_FOUND, f"there is no invite {invite}")
         await change(SettingRemoved(invite_key(invite)))
         return {"invite": invite, "standing": "taken back"}
 

@@ -62,13 +62,13 @@ class Who:
 
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN_TO_READ: Final = ("/health/live", "/health/ready", "/primary", "/login", "/favicon.ico")
-_OPEN_TO_POST: Final = ("/login", "/api/v1/join", "/api/v1/join/preview")
-"""Whoever joins shows the token of an invite."""
+_OPEN_TO_POST: Final = ("/login", "/logout", "/api/v1/join", "/api/v1/join/preview")
+"""Whoever joins shows the token of an invite; who has no session any more is logged out."""
 _ASSETS: Final = ("/_steadflow/", "/download")
 """Ours, and the same for everybody: styles, scripts, the release itself."""
 _PAGE_SOCKET: Final = "/_nicegui_ws/"
 """The connection of a page; it changes nothing, whatever its method."""
-_KNOWN: Final = ("/api/v1/audit", "/logout")
+_KNOWN: Final = ("/api/v1/audit",)
 _OWN: Final = (
     "/api/v1/accounts",
     "/api/v1/tokens",
@@ -79,6 +79,8 @@ _OWN: Final = (
     "/api/v1/join/progress",
 )
 """Who may make others known, become part of the cluster, or take all data away."""
+_OWN_TO_CHANGE: Final = ("/api/v1/brokers", "/api/v1/cluster/forget")
+"""Who may take a machine out of it; what there is may be read."""
 
 
 _CHANGE_BY_INVITE: Final = "/api/v1/join"
@@ -103,11 +105,15 @@ def needed(method: str, path: str) -> Need:
         return Need.NOTHING
     if path.startswith(_PAGE_SOCKET):
         return Need.READ
-    if any(path == each or path.startswith(f"{each}/") for each in _OWN):
+    if _is_below(path, _OWN) or (not is_reading and _is_below(path, _OWN_TO_CHANGE)):
         return Need.OWN
     if path in _KNOWN:
         return Need.KNOWN
     return Need.READ if is_reading else Need.CHANGE
+
+
+def _is_below(path: str, places: tuple[str, ...]) -> bool:
+    return any(path == each or path.startswith(f"{each}/") for each in places)
 
 
 def is_granted(need: Need, who: Who, *, is_reading_open: bool) -> bool:

@@ -170,6 +170,8 @@ def accounts_router(
     @router.delete("/accounts/{account}", summary="Let an account log in no more",
                    dependencies=before)  # fmt: skip
     async def remove(account: Name) -> Json:
+        if account not in tables.accounts():
+            raise HTTPException(HTTPStatus.NOT_FOUND, f"there is no account {account}")
         if set(tables.accounts()) == {account}:
             raise NotNow("this is the last account: set its password instead")
         await change(SettingRemoved(account_key(account)))
@@ -193,6 +195,8 @@ def accounts_router(
 
     @router.delete("/tokens/{token}", summary="Revoke an API token", dependencies=before)
     async def revoke(token: TokenId) -> Json:
+        if token not in tables.tokens():
+            raise HTTPException(HTTPStatus.NOT_FOUND, f"there is no token {token}")
         await change(SettingRemoved(token_key(token)))
         return {"token": token}
 

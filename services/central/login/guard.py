@@ -70,12 +70,20 @@ class Guarded:
         is_open = self._door.is_reading_open(asked)
         if not is_granted(need, who, is_reading_open=is_open):
             self._metrics.refused.labels("login" if who.kind is Kind.NOBODY else "rights").inc()
+            if who.kind is not Kind.NOBODY and is_recorded(method, scope["path"]):
+                refused = self._audit.record_of(Asked(who, scope), HTTPStatus.FORBIDDEN)
+                self._audit.note_soon(refused)
             await self._refuse(asked, who, scope, receive, send)
             return
-        is_bound = (
-            who.by_cookie and need is not Need.NOTHING and not (need is Need.READ and is_open)
+        # With the cluster's token it holds for ever.
+        is_bound = who.kind in (Kind.ACCOUNT, Kind.TOKEN) and not is_granted(
+            need, Who(), is_reading_open=is_open
         )
-        holds = (lambda: self._door.session(asked) is not None) if is_bound else _always
+
+        def still() -> bool:
+            return is_granted(need, self._door.who(asked), is_reading_open=is_open)
+
+        holds = still if is_bound else _always
         if scope["type"] == "websocket":
             await self._app(scope, _while(holds, receive), send)
         elif is_recorded(method, scope["path"]):
@@ -127,6 +135,10 @@ class Guarded:
         before = ASKED.set(asked)
         try:
             await self._app(asked.scope, reading, sending)
+        except Exception:
+            # It may have been made all the same.
+            await self._note(asked, HTTPStatus.INTERNAL_SERVER_ERROR)
+            raise
         finally:
             ASKED.reset(before)
 
@@ -138,7 +150,7 @@ class Guarded:
         if status < HTTPStatus.BAD_REQUEST:
             await self._audit.note(self._audit.record_of(asked, status))
         elif status in _WORTH_NOTING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            # It may have been made all the same; who asked need not wait for the record.
+            # Who asked need not wait for the record.
             self._audit.note_soon(self._audit.record_of(asked, status))
 
 
