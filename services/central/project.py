@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from services.central.applier import Applier
 from services.central.lag import Behind, Lag
@@ -29,6 +29,7 @@ from shared.kafka import (
     partition_facts,
 )
 from shared.settings_events import RetentionSet
+from shared.tasks import end_task
 from shared.topics import Topic
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,17 @@ DROP_EVERY_S = 3600.0
 
 class _Again(Exception):
     """The log is another one, or has more partitions: begin again from the positions."""
+
+
+class _Look(NamedTuple):
+    """The log as somebody found it. positions: what was to be applied next when it was asked for.
+
+    asked_ms: UTC; the partitions ended no earlier than that.
+    """
+
+    facts: Sequence[PartitionFacts]
+    positions: Mapping[int, int]
+    asked_ms: int
 
 
 class Projection:
@@ -86,6 +98,7 @@ class Projection:
         self._step_since_s: float | None = None
         self._pauses = waits()
         self._due_s = {"facts": 0.0, "force": 0.0, "drop": 0.0}
+        self._looking: asyncio.Task[_Look] | None = None
 
     @property
     def topic(self) -> str:
@@ -137,16 +150,19 @@ class Projection:
                     await asyncio.sleep(next(self._pauses))
         finally:
             self._applier.stop()
+            await self._look_no_more()
             await self._reader.stop()
             # The step in hand ends first: the store must not be closed under it.
             await asyncio.shield(asyncio.to_thread(self._thread.shutdown))
 
     async def _follow(self) -> None:
+        await self._look_no_more()
         await ensure_topics(self._brokers, [self._topic])
-        facts = await partition_facts(self._brokers, self._topic.name)
+        look = await self._look()
+        facts = look.facts
         if not facts:
             raise KafkaAway(f"there is no topic {self._topic.name}")
-        self._note(facts)
+        self._note(look)
         if self._when_old is not None:
             old = await self._in_thread(partial(self._applier.too_old, facts))
             await self._in_thread(partial(self._when_old, old))
@@ -176,7 +192,7 @@ class Projection:
         planned = await self._in_thread(partial(self._applier.plan, messages))
         if planned.has_gaps or any(message.verdict is Verdict.STRAY for message in messages):
             # A topic made again shows the offsets of the old one with other messages.
-            await self._check_log()
+            self._check(await self._look())
         stop = await self._in_thread(partial(self._applier.apply, messages, planned))
         if stop:
             await self._stopped(stop)
@@ -191,8 +207,12 @@ class Projection:
 
     async def _look_after(self) -> None:
         """Do what is due: look at the log, close by force, drop old days."""
-        if self._is_due("facts", FACTS_EVERY_S):
-            await self._check_log()
+        if self._looking is None and self._is_due("facts", FACTS_EVERY_S):
+            # Where a broker is silent this takes seconds, and whoever takes over waits for flows.
+            self._looking = asyncio.create_task(self._look())
+        if self._looking is not None and self._looking.done():
+            found, self._looking = self._looking, None
+            self._check(found.result())
             self._measure()
         if self._is_due("force", FORCE_EVERY_S):
             positions = self._applier.positions
@@ -208,20 +228,34 @@ class Projection:
             work = partial(self._applier.drop_old, self._now_ms(), retention)
             await self._in_thread(work)
 
-    async def _check_log(self) -> None:
-        """Compare the log with where we read; raises _Again when it is not the same any more."""
+    async def _look(self) -> _Look:
+        """Look at the log. Raises KafkaAway."""
+        positions, asked_ms = dict(self._applier.positions), self._now_ms()
         facts = await partition_facts(self._brokers, self._topic.name)
+        return _Look(facts, positions, asked_ms)
+
+    async def _look_no_more(self) -> None:
+        looking, self._looking = self._looking, None
+        if looking is not None:
+            await end_task(looking)
+            if not looking.cancelled():
+                # Whatever it found, or not, is of no use any more.
+                looking.exception()
+
+    def _check(self, look: _Look) -> None:
+        """Compare the log with where we read; raises _Again when it is not the same any more."""
         known = {number: fact.topic_id for number, fact in self._facts.items()}
-        positions = self._applier.positions
-        is_same = {fact.partition: fact.topic_id for fact in facts} == known
-        if not is_same or any(positions.get(fact.partition, 0) > fact.end_offset for fact in facts):
+        is_same = {fact.partition: fact.topic_id for fact in look.facts} == known
+        if not is_same or any(
+            look.positions.get(fact.partition, 0) > fact.end_offset for fact in look.facts
+        ):
             log.error("the log of %s is another one, begin again", self._topic.name)
             raise _Again
-        self._note(facts)
+        self._note(look)
 
-    def _note(self, facts: Sequence[PartitionFacts]) -> None:
-        self._facts = {fact.partition: fact for fact in facts}
-        self._lag.looked(self.end_offsets, self._applier.positions, self._now_ms())
+    def _note(self, look: _Look) -> None:
+        self._facts = {fact.partition: fact for fact in look.facts}
+        self._lag.looked(self.end_offsets, self._applier.positions, look.asked_ms)
         for number in self._facts:
             self._metrics.lag_s.labels(number).set_function(partial(self._lag_s, number))
 

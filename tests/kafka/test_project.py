@@ -1,5 +1,6 @@
 """The projection on the real broker: replays, restarts, other topics, foreign bytes, end marks."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
@@ -11,10 +12,11 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
+from services.central import project
 from services.central.progress import FORCED_MS
 from services.central.too_old import MARK
 from shared.flow_message import encode_headers
-from shared.kafka import Brokers, Producer, ensure_topics, partition_facts
+from shared.kafka import Brokers, PartitionFacts, Producer, ensure_topics, partition_facts
 from shared.topics import Topic
 from tests.central.centrals import Place
 from tests.central.stream_messages import (
@@ -169,6 +171,28 @@ async def test_a_topic_made_again_under_a_running_central_is_noticed(
         totals = await central.get("totals")
         assert (totals["flows"], totals["losses"]) == (len(stream.rows), {})
         assert central.alarms("topic_changed") == 1
+
+
+async def test_flows_are_applied_while_somebody_waits_for_a_look_at_the_log(
+    place: Place, producer: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that is silent holds such a look up for seconds, just when somebody takes over."""
+    asked = 0
+
+    async def unanswered(brokers: Brokers, topic: str) -> list[PartitionFacts]:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            await asyncio.Event().wait()
+        return await partition_facts(brokers, topic)
+
+    monkeypatch.setattr(project, "partition_facts", unanswered)
+    sent = cut(a_live_stream(8), frozenset({5}))
+    async with place.run() as central:
+        await central.until(lambda: asked > 1)
+        await central.reads_to(await publish(producer, place.flows, sent))
+        assert (await central.get("totals"))["flows"] == 2 * sent[-1].range.last
+    assert asked == 2
 
 
 async def test_stopped_longer_than_the_retention_the_hole_is_a_named_gap(
