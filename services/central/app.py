@@ -90,7 +90,7 @@ from shared.health_metrics import HealthCollector
 from shared.host_port import host_port
 from shared.http import http_server, listen
 from shared.http_metrics import HttpMetrics
-from shared.kafka import Brokers, configured_brokers, end_offsets
+from shared.kafka import Brokers, Looks, configured_brokers
 from shared.logs import log_lines
 from shared.roles.policy import able
 from shared.settings_events import RetentionSet
@@ -131,6 +131,7 @@ class Central:
     health: Health
     metrics: CentralMetrics
     applier: Applier
+    looks: Looks
     projection: Projection
     settings_tables: SettingsTables
     settings: SettingsLog
@@ -250,9 +251,11 @@ def open_central(
         now_ms=now_ms,
         wait_s=config.settings_wait_s,
     )
+    looks = Looks(brokers, client_id=f"{config.name}-looks")
     projection = Projection(
         applier,
         brokers=brokers,
+        looks=looks,
         topic=flows,
         client_id=config.name,
         metrics=metrics,
@@ -294,7 +297,7 @@ def open_central(
         )
 
     async def catch_up() -> None:
-        ends = await end_offsets(brokers, [flows.name, settings_topic.name])
+        ends = await looks.ends([flows.name, settings_topic.name])
         await projection.reached(ends[flows.name])
         await settings.reached(ends[settings_topic.name].get(0, 0))
 
@@ -303,6 +306,7 @@ def open_central(
 
     roles = RolesPart(
         brokers,
+        looks,
         told_brokers=told_brokers,
         node=config.name,
         boot_id=config.boot_id,
@@ -390,6 +394,7 @@ def open_central(
         health=health,
         metrics=metrics,
         applier=applier,
+        looks=looks,
         projection=projection,
         settings_tables=tables,
         settings=settings,
@@ -646,6 +651,7 @@ async def running(central: Central) -> AsyncIterator[asyncio.Task[None]]:
         yield task
     finally:
         await end_task(task)
+        await central.looks.stop()
 
 
 async def serve(config: CentralConfig) -> None:

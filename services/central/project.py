@@ -20,13 +20,13 @@ from shared.health import Health
 from shared.kafka import (
     Brokers,
     KafkaAway,
+    Looks,
     PartitionFacts,
     PositionLost,
     Reader,
     Record,
     TopicRefused,
     ensure_topics,
-    partition_facts,
 )
 from shared.settings_events import RetentionSet
 from shared.tasks import end_task
@@ -66,6 +66,7 @@ class Projection:
         applier: Applier,
         *,
         brokers: Brokers,
+        looks: Looks,
         topic: Topic,
         client_id: str,
         metrics: CentralMetrics,
@@ -83,6 +84,7 @@ class Projection:
         """
         self._applier = applier
         self._brokers = brokers
+        self._looks = looks
         self._topic = topic
         self._metrics = metrics
         self._health = health
@@ -231,7 +233,7 @@ class Projection:
     async def _look(self) -> _Look:
         """Look at the log. Raises KafkaAway."""
         positions, asked_ms = dict(self._applier.positions), self._now_ms()
-        facts = await partition_facts(self._brokers, self._topic.name)
+        facts = await self._looks.facts(self._topic.name)
         return _Look(facts, positions, asked_ms)
 
     async def _look_no_more(self) -> None:

@@ -10,6 +10,7 @@ from shared.kafka.errors import (
     unbroken,
 )
 from shared.kafka.fenced import Fenced, FencedProducer
+from shared.kafka.looks import Looks
 from shared.kafka.membership import Membership, MembershipRefused, open_membership
 from shared.kafka.producer import Headers, Producer, Sent
 from shared.kafka.pulse import Pulse
@@ -19,7 +20,6 @@ from shared.kafka.topics import (
     PartitionFacts,
     broker_addresses,
     delete_records,
-    end_offsets,
     ensure_topics,
     first_partition_facts,
     offsets_since,
@@ -34,6 +34,7 @@ __all__ = [
     "FencedProducer",
     "Headers",
     "KafkaAway",
+    "Looks",
     "Membership",
     "MembershipRefused",
     "PartitionFacts",
@@ -49,7 +50,6 @@ __all__ = [
     "broker_addresses",
     "configured_brokers",
     "delete_records",
-    "end_offsets",
     "ensure_topics",
     "first_partition_facts",
     "noted_brokers",

@@ -4,6 +4,7 @@ aiokafka 0.14 speaks Metadata up to version 5, which has no topic ids: see `meta
 client is experimental, and of no help while a cluster is starting: requests are sent directly.
 """
 
+import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -58,7 +59,7 @@ async def partition_facts(
 
     async def ask() -> list[PartitionFacts]:
         async with open_client(brokers, "steadflow-facts") as client:
-            return await _ask_facts(client, topic)
+            return await ask_facts(client, topic)
 
     return await _asked(ask, patience_s)
 
@@ -83,7 +84,7 @@ async def offsets_since(
     async def ask() -> dict[int, int]:
         async with open_client(brokers, "steadflow-since") as client:
             # The ends first: what is appended meanwhile is then behind them.
-            found = {fact.partition: fact.end_offset for fact in await _ask_facts(client, topic)}
+            found = {fact.partition: fact.end_offset for fact in await ask_facts(client, topic)}
             for leader, partitions in (await _ask_leaders(client, topic))[1].items():
                 since = await _offsets(client, leader, topic, partitions, since_ms)
                 found |= {number: offset for number, offset in since.items() if offset >= 0}
@@ -107,25 +108,6 @@ async def oldest_ms(
                 first = await _found(client, leader, topic, partitions, 0)
                 found |= {number: at_ms for number, (at_ms, _offset) in first.items() if at_ms >= 0}
             return found
-
-    return await _asked(ask, patience_s)
-
-
-async def end_offsets(
-    brokers: Brokers, topics: Iterable[str], *, patience_s: float = PATIENCE_S
-) -> dict[str, dict[int, int]]:
-    """Return where each topic's partitions end, by topic and number, asked over one connection.
-
-    Raises KafkaAway.
-    """
-    names = list(topics)
-
-    async def ask() -> dict[str, dict[int, int]]:
-        async with open_client(brokers, "steadflow-ends") as client:
-            return {
-                name: {fact.partition: fact.end_offset for fact in await _ask_facts(client, name)}
-                for name in names
-            }
 
     return await _asked(ask, patience_s)
 
@@ -188,6 +170,15 @@ async def _asked(ask: Callable[[], Awaitable[Result]], patience_s: float) -> Res
 @contextlib.asynccontextmanager
 async def open_client(brokers: Brokers, client_id: str) -> AsyncIterator[AIOKafkaClient]:
     """Connect a bare client for the block. Raises what aiokafka raises."""
+    client = await new_client(brokers, client_id)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def new_client(brokers: Brokers, client_id: str) -> AIOKafkaClient:
+    """Return a bare client that is connected. Raises what aiokafka raises."""
     client = AIOKafkaClient(
         **brokers.arguments,
         client_id=client_id,
@@ -196,9 +187,10 @@ async def open_client(brokers: Brokers, client_id: str) -> AsyncIterator[AIOKafk
     watchful(client, brokers.silences)
     try:
         await unbroken(client.bootstrap)
-        yield client
-    finally:
+    except BaseException:
         await client.close()
+        raise
+    return client
 
 
 async def _ask_leaders(client: AIOKafkaClient, topic: str) -> tuple[str, dict[int, list[int]]]:
@@ -215,7 +207,11 @@ async def _ask_leaders(client: AIOKafkaClient, topic: str) -> tuple[str, dict[in
     return str(uuid.UUID(bytes=found.topic_id)), leaders
 
 
-async def _ask_facts(client: AIOKafkaClient, topic: str) -> list[PartitionFacts]:
+async def ask_facts(client: AIOKafkaClient, topic: str) -> list[PartitionFacts]:
+    """Return every partition of `topic`, none when there is no such topic.
+
+    Raises what aiokafka raises.
+    """
     topic_id, leaders = await _ask_leaders(client, topic)
     starts: dict[int, int] = {}
     ends: dict[int, int] = {}
@@ -226,6 +222,36 @@ async def _ask_facts(client: AIOKafkaClient, topic: str) -> list[PartitionFacts]
         PartitionFacts(topic_id, partition, starts[partition], ends[partition])
         for partition in sorted(starts)
     ]
+
+
+async def ask_ends(client: AIOKafkaClient, topics: Sequence[str]) -> dict[str, dict[int, int]]:
+    """Return where each topic's partitions end; nothing of a topic that is not there.
+
+    All leaders are asked at once, each for all that it leads. Raises what aiokafka raises.
+    """
+    metadata = await client.send(client.get_random_node(), MetadataRequest(*topics))
+    ends: dict[str, dict[int, int]] = {topic: {} for topic in topics}
+    asked: dict[int, dict[str, list[tuple[int, int]]]] = {}
+    for found in metadata.found():
+        if found.error_code == kafka_errors.UnknownTopicOrPartitionError.errno:
+            continue
+        _raise_for(found.error_code)
+        for each in found.partitions:
+            _raise_for(each.error_code)
+            of_topic = asked.setdefault(each.leader, {}).setdefault(found.name, [])
+            of_topic.append((each.partition, OffsetResetStrategy.LATEST))
+    answers = await asyncio.gather(
+        *(
+            client.send(leader, OffsetRequest(-1, 0, list(of_leader.items())))
+            for leader, of_leader in asked.items()
+        )
+    )
+    for answer in answers:
+        for topic, parts in answer.topics:
+            for partition, error_code, _timestamp, offset in parts:
+                _raise_for(error_code)
+                ends[topic][partition] = offset
+    return ends
 
 
 async def _offsets(
@@ -275,7 +301,7 @@ async def ensure_topics(
             for topic in wanted:
                 # A topic just made, or just deleted, may be there for one broker and not yet for
                 # another: asked for again, and made again where it is missing.
-                if not await _ask_facts(client, topic.name):
+                if not await ask_facts(client, topic.name):
                     raise kafka_errors.UnknownTopicOrPartitionError(topic.name)
 
     await _asked(make, patience_s)

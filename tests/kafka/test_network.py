@@ -18,12 +18,12 @@ from shared.kafka import (
     Brokers,
     FencedProducer,
     KafkaAway,
+    Looks,
     Producer,
     Pulse,
     Reader,
     Record,
     delete_records,
-    end_offsets,
     ensure_topics,
     first_partition_facts,
     offsets_since,
@@ -111,7 +111,10 @@ async def test_every_client_works_with_a_certificate_of_our_authority(network: N
     assert [record.value for record in records] == [b"idempotent", b"fenced", b"pulse"]
     facts = await first_partition_facts(brokers, topic.name)
     assert facts.start_offset == 0
-    assert await end_offsets(brokers, [topic.name]) == {topic.name: {0: facts.end_offset}}
+    looks = Looks(brokers, client_id="test")
+    assert await looks.ends([topic.name]) == {topic.name: {0: facts.end_offset}}
+    assert await looks.facts(topic.name) == [facts]
+    await looks.stop()
     assert await offsets_since(brokers, topic.name, 0) == {0: 0}
     await delete_records(brokers, topic.name, before_offset=1)
     assert (await first_partition_facts(brokers, topic.name)).start_offset == 1

@@ -12,11 +12,17 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
-from services.central import project
 from services.central.progress import FORCED_MS
 from services.central.too_old import MARK
 from shared.flow_message import encode_headers
-from shared.kafka import Brokers, PartitionFacts, Producer, ensure_topics, partition_facts
+from shared.kafka import (
+    Brokers,
+    Looks,
+    PartitionFacts,
+    Producer,
+    ensure_topics,
+    partition_facts,
+)
 from shared.topics import Topic
 from tests.central.centrals import Place
 from tests.central.stream_messages import (
@@ -179,14 +185,16 @@ async def test_flows_are_applied_while_somebody_waits_for_a_look_at_the_log(
     """A broker that is silent holds such a look up for seconds, just when somebody takes over."""
     asked = 0
 
-    async def unanswered(brokers: Brokers, topic: str) -> list[PartitionFacts]:
+    answered = Looks.facts
+
+    async def unanswered(looks: Looks, topic: str) -> list[PartitionFacts]:
         nonlocal asked
         asked += 1
         if asked > 1:
             await asyncio.Event().wait()
-        return await partition_facts(brokers, topic)
+        return await answered(looks, topic)
 
-    monkeypatch.setattr(project, "partition_facts", unanswered)
+    monkeypatch.setattr(Looks, "facts", unanswered)
     sent = cut(a_live_stream(8), frozenset({5}))
     async with place.run() as central:
         await central.until(lambda: asked > 1)

@@ -15,7 +15,7 @@ from services.central.roles.outbox import Delivered, Notice, decode_item
 from services.central.roles.part import RolesPart
 from services.central.roles.role import Clocks, NotPrimary, Progress
 from shared.health import Health
-from shared.kafka import Brokers, Reader, partition_facts
+from shared.kafka import Brokers, Looks, Reader, partition_facts
 from shared.roles.fold import Folded
 from shared.roles.history import problems, read_entry
 from shared.roles.records import DeathNotice, SwitchoverRequest
@@ -32,9 +32,10 @@ async def nothing_to_read() -> None:
     """Stand in for a projection that is at the log's end."""
 
 
-def make_part(broker: str, node: str, topics: RolesTopics) -> RolesPart:
+def make_part(broker: str, node: str, topics: RolesTopics, looks: Looks) -> RolesPart:
     return RolesPart(
         Brokers(broker),
+        looks,
         node=node,
         url=lambda: f"http://{node}",
         priority=100,
@@ -52,7 +53,8 @@ class Cluster:
         self.broker = broker
         self.topics = topics
         self.registry = SmallRegistry(broker, topics.log)
-        self.parts = [make_part(broker, node, topics) for node in ("a", "b")]
+        self.looks = Looks(Brokers(broker), client_id="test")
+        self.parts = [make_part(broker, node, topics, self.looks) for node in ("a", "b")]
         self._tasks: list[asyncio.Task[None]] = []
 
     @contextlib.asynccontextmanager
@@ -64,6 +66,7 @@ class Cluster:
             finally:
                 for part in self.parts:
                     await self.stop(part)
+                await self.looks.stop()
 
     async def stop(self, part: RolesPart) -> None:
         task = self._tasks[self.parts.index(part)]

@@ -9,7 +9,7 @@ from typing import Final
 from services.central.roles.duties import RolesTopics
 from services.central.roles.outbox import OutboxError, OutboxState, decode_item, evolve
 from shared.follow import Follower
-from shared.kafka import Brokers, Record, end_offsets
+from shared.kafka import Brokers, Looks, Record
 from shared.roles.cluster import ClusterRoles, decode_roles, newer
 from shared.roles.history import (
     HistoryError,
@@ -34,6 +34,7 @@ class Committed:
     def __init__(
         self,
         brokers: Brokers,
+        looks: Looks,
         *,
         client_id: str,
         topics: RolesTopics,
@@ -41,6 +42,7 @@ class Committed:
     ) -> None:
         """Build without connecting. wall_ms: UTC."""
         self._brokers = brokers
+        self._looks = looks
         self._client_id = client_id
         self.outbox = OutboxState()
         self.tail = Tail()
@@ -67,7 +69,7 @@ class Committed:
 
     async def read_to_ends(self) -> None:
         """Return once everything is taken that is committed now. Raises KafkaAway."""
-        ends = await end_offsets(self._brokers, self._followers)
+        ends = await self._looks.ends(self._followers)
         for topic, follower in self._followers.items():
             await follower.read_to(ends[topic].get(0, 0))
 

@@ -22,7 +22,7 @@ from services.central.roles.steps import Steps
 from shared.ha_append import Appender
 from shared.ha_log import HaLog
 from shared.health import Health
-from shared.kafka import Brokers, Sent, unbroken
+from shared.kafka import Brokers, Looks, Sent, unbroken
 from shared.roles.acting import FitnessChanged, Read, Step, claim_of, handover_of
 from shared.roles.fold import Folded
 from shared.roles.records import Heartbeat
@@ -42,6 +42,7 @@ class RolesPart:
     def __init__(
         self,
         brokers: Brokers,
+        looks: Looks,
         *,
         node: str,
         boot_id: str = "",
@@ -66,7 +67,9 @@ class RolesPart:
         self._progress = progress
         self._metrics = metrics
         self.role = role = Role(node, boot_id=boot_id, clocks=clocks)
-        self.committed = Committed(brokers, client_id=node, topics=topics, wall_ms=clocks.wall_ms)
+        self.committed = Committed(
+            brokers, looks, client_id=node, topics=topics, wall_ms=clocks.wall_ms
+        )
         self._notes = LogNotes()
         client_id, log_topic = f"{node}-ha", topics.log.name
         self._appender = Appender(brokers, client_id=client_id, topic=log_topic)
