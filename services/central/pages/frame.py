@@ -5,7 +5,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -14,7 +14,6 @@ from nicegui import Client, background_tasks, ui
 from nicegui.events import GenericEventArguments
 
 from services.central import reports
-from services.central.answers import Json
 from services.central.filters import ReportError
 from services.central.login.access import Kind
 from services.central.login.guard import who_asks
@@ -162,19 +161,32 @@ class Frame:
         await asyncio.gather(self._answer(asked, quick), self._answer(asked, slow))
 
     async def _with_totals(self, asked: Asked) -> Asked:
+        parts = self._parts(asked)
+        planned = [self._plan_totals(asked, filters) for filters in parts.values()]
+        # All panels ask for what the totals cover: where only hours are kept, those are whole.
+        from_ms = min(each.from_ms for each in planned)
+        to_ms = max(each.to_ms for each in planned)
+        rows = [(await self._desk.ask(each)).rows[0] for each in planned]
+        return replace(
+            asked,
+            from_ms=from_ms,
+            to_ms=to_ms,
+            totals={name: sum(row[name] for row in rows) for name in rows[0]},
+            by_way=dict(zip(parts, rows, strict=True)) if len(parts) > 1 else {},
+            marks=self._desk.marks(from_ms, to_ms),
+            notes=tuple(dict.fromkeys(note for each in planned for note in each.notes)),
+        )
+
+    def _parts(self, asked: Asked) -> Mapping[str, Filters]:
+        """Return filters whose sums together are the totals, by the name of their way."""
         both = ways(asked.filters) if self._is_one_end else ()
         if len(both) < 2:
-            return replace(asked, totals=await self._totals(asked, asked.filters))
+            return {"": asked.filters}
         # In and out each have roll-ups; both at once would read every flow of the range.
-        by_way = {way.name: await self._totals(asked, way.filters) for way in both}
-        sums = {
-            name: sum(row[name] for row in by_way.values()) for name in next(iter(by_way.values()))
-        }
-        return replace(asked, totals=sums, by_way=by_way)
+        return {way.name: way.filters for way in both}
 
-    async def _totals(self, asked: Asked, filters: Filters) -> Json:
-        statement = self._desk.plan(partial(reports.totals, asked.request(filters=filters)))
-        return (await self._desk.ask(statement)).rows[0]
+    def _plan_totals(self, asked: Asked, filters: Filters) -> Statement:
+        return self._desk.plan(partial(reports.totals, asked.request(filters=filters)))
 
     def _planned(self, asked: Asked) -> tuple[Lane, Lane]:
         quick: Lane = []
@@ -205,11 +217,10 @@ class Frame:
         to_ms = -(-to_ms // 60_000) * 60_000
         # Numbers end where the log was read to: no line falls to zero only because we are behind.
         read_ms = self._desk.heard(self._facts).newest_ms or now_ms
-        until_ms = max(from_ms + 1000, min(to_ms, now_ms - LATE_MS, read_ms))
+        heard_ms = min(now_ms - LATE_MS, read_ms)
         return Asked(
-            self._read.view, self._fixed, from_ms, to_ms, until_ms, totals={}, facts=self._facts,
-            marks=self._desk.marks(from_ms, to_ms),
-        )  # fmt: skip
+            self._read.view, self._fixed, from_ms, to_ms, heard_ms, totals={}, facts=self._facts
+        )
 
     async def _watch(self) -> None:
         """Say how fresh the numbers are, and what the page is called, every other second."""

@@ -55,9 +55,8 @@ class NothingPanel:
             )
         else:
             now_ms = self._desk.now_ms
-            self.element.show(
-                **nothing_here(asked.view, subject=self._subject, now_ms=now_ms, last_ms=last_ms)
-            )
+            model = nothing_here(asked.view, subject=self._subject, now_ms=now_ms, last_ms=last_ms)
+            self.element.show(**{**model, "warning": "; ".join(asked.notes)})
 
     def _last_ms(self, asked: Asked) -> int | None:
         seen = asked.facts.seen_ms

@@ -7,33 +7,40 @@ from typing import Any, Protocol
 from services.central.pages.desk import Answer, Facts, Question
 from services.central.pages.tables import Context
 from services.central.pages.view import View, narrowed
-from services.central.reports import ReportRequest
+from services.central.reports import ReportRequest, Statement
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One loading of a page.
 
-    fixed: filters that the page itself stands for. from_ms, to_ms: UTC, whole minutes; until_ms:
-    how far there can be data. totals: sums over everything that the filters pass; empty before
-    they are known. by_way: the same sums of In and Out, where the page is about one end. marks:
-    what a chart over time marks, as of `charts.over_time`.
+    fixed: filters that the page itself stands for. from_ms, to_ms: UTC, whole minutes; once totals
+    are known, what they cover. heard_ms: up to when the log was read. totals: sums over everything
+    that the filters pass; empty before they are known. by_way: the same sums of In and Out, where
+    the page is about one end. marks: what a chart over time marks, as of `charts.over_time`. notes:
+    sentences for the user on what the totals cover.
     """
 
     view: View
     fixed: tuple[tuple[str, str], ...]
     from_ms: int
     to_ms: int
-    until_ms: int
+    heard_ms: int
     totals: Mapping[str, Any]  # Any: one JSON row of a report.
     facts: Facts
     by_way: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # Any: as above.
     marks: Sequence[Mapping[str, Any]] = ()
+    notes: Sequence[str] = ()
 
     @property
     def filters(self) -> dict[str, list[str]]:
         """The filters of page and view, as a report takes them."""
         return narrowed(self.view.filters, self.fixed)
+
+    @property
+    def until_ms(self) -> int:
+        """How far there can be data."""
+        return max(self.from_ms + 1000, min(self.to_ms, self.heard_ms))
 
     @property
     def since_ms(self) -> int:
@@ -45,6 +52,11 @@ class Asked:
     def seconds(self) -> float:
         """How long the range is, as far as there can be data."""
         return max(1.0, (min(self.to_ms, self.until_ms) - self.since_ms) / 1000)
+
+    def notes_on(self, *statements: Statement) -> str:
+        """Return what the user has to know of `statements` beside what is said of the totals."""
+        notes = dict.fromkeys(note for each in statements for note in each.notes)
+        return "; ".join(note for note in notes if note not in self.notes)
 
     @property
     def context(self) -> Context:

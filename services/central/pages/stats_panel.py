@@ -46,6 +46,7 @@ class StatsPanel:
             trouble="",
             stats=[*self._now(asked), *stats(asked.totals, asked.seconds, asked.by_way)],
             losses=lost(answers[0].rows),
+            note="; ".join(asked.notes),
         )
 
     def _now(self, asked: Asked) -> list[Model]:

@@ -100,6 +100,7 @@ class TrafficPanel:
             marks=asked.marks,
         )
         totals = [sum(values.values()) for _, values in sums]
+        notes = asked.notes_on(*(each.statement for each in answers))
         legend = [
             self._legend_entry(asked, line, total)
             for line, total in zip(lines, totals, strict=True)
@@ -112,8 +113,7 @@ class TrafficPanel:
             legend=legend,
             choices=self._choices(asked.view),
             spoken=", ".join(f"{each['name']} {each['value']}" for each in legend),
-            note=f"{_span(step_s)} per point",
-            note_title="; ".join(statement.notes),
+            note="; ".join(filter(None, [f"{_span(step_s)} per point", notes])),
         )
 
     def _split(self, view: View) -> str:

@@ -13,7 +13,7 @@ export default {
           <a v-for="choice in group.items" :href="choice.href" :aria-current="choice.chosen ? 'true' : null">{{ choice.label }}</a>
         </nav>
         <span class="sf-grow"></span>
-        <span v-if="model.note" class="sf-note" :title="model.note_title">{{ model.note }}</span>
+        <span v-if="model.note" class="sf-note">{{ model.note }}</span>
       </header>
       <ul v-if="(model.legend || []).length" class="sf-legend">
         <li v-for="entry in model.legend" :key="entry.name">
