@@ -123,6 +123,11 @@ class Desk:
         """Return the wall clock, ms, UTC."""
         return self._sources.now_ms()
 
+    @property
+    def kept(self) -> Kept:
+        """Return since when each kind of row is kept."""
+        return self._sources.kept
+
     def plan(self, question: Question) -> Statement:
         """Return the statement; raises ReportError. Its `source` says whether it is quick."""
         _, streams = self._sources.vector()

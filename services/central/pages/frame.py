@@ -17,6 +17,7 @@ from services.central import reports
 from services.central.filters import ReportError
 from services.central.login.access import Kind
 from services.central.login.guard import who_asks
+from services.central.pages.covering import covered, is_of_records, records_note
 from services.central.pages.desk import Answer, Desk, Facts, is_slow
 from services.central.pages.elements import HeaderElement, StripElement
 from services.central.pages.export_target import export_target
@@ -161,21 +162,34 @@ class Frame:
         await asyncio.gather(self._answer(asked, quick), self._answer(asked, slow))
 
     async def _with_totals(self, asked: Asked) -> Asked:
-        parts = self._parts(asked)
-        planned = [self._plan_totals(asked, filters) for filters in parts.values()]
-        # All panels ask for what the totals cover: where only hours are kept, those are whole.
-        from_ms = min(each.from_ms for each in planned)
-        to_ms = max(each.to_ms for each in planned)
-        rows = [(await self._desk.ask(each)).rows[0] for each in planned]
+        """Return `asked` over what is kept: all panels ask for what the totals cover."""
+        parts, kept = self._parts(asked), self._desk.kept
+        planned = self._plan_totals(asked, parts)
+        from_ms, to_ms = covered(planned, kept)
+        notes = tuple(dict.fromkeys(note for each in planned for note in each.notes))
+        asked = replace(asked, from_ms=from_ms, to_ms=to_ms, notes=notes)
+        asked = await self._summed(asked, parts)
+        if is_of_records(planned) or kept.raw_from_ms <= asked.since_ms:
+            return asked
+        # What has no roll-up is shown against sums of the same, shorter time.
+        since_ms = min(kept.raw_from_ms, to_ms)
+        records = replace(asked, from_ms=since_ms, notes=(records_note(kept, self._desk.now_ms),))
+        if since_ms < to_ms:
+            records = await self._summed(records, parts)
+        return replace(asked, of_records=records)
+
+    async def _summed(self, asked: Asked, parts: Mapping[str, Filters]) -> Asked:
+        rows = [(await self._desk.ask(each)).rows[0] for each in self._plan_totals(asked, parts)]
         return replace(
             asked,
-            from_ms=from_ms,
-            to_ms=to_ms,
             totals={name: sum(row[name] for row in rows) for name in rows[0]},
             by_way=dict(zip(parts, rows, strict=True)) if len(parts) > 1 else {},
-            marks=self._desk.marks(from_ms, to_ms),
-            notes=tuple(dict.fromkeys(note for each in planned for note in each.notes)),
+            marks=self._desk.marks(asked.from_ms, asked.to_ms),
         )
+
+    def _plan_totals(self, asked: Asked, parts: Mapping[str, Filters]) -> list[Statement]:
+        requests = [asked.request(filters=filters) for filters in parts.values()]
+        return [self._desk.plan(partial(reports.totals, each)) for each in requests]
 
     def _parts(self, asked: Asked) -> Mapping[str, Filters]:
         """Return filters whose sums together are the totals, by the name of their way."""
@@ -184,9 +198,6 @@ class Frame:
             return {"": asked.filters}
         # In and out each have roll-ups; both at once would read every flow of the range.
         return {way.name: way.filters for way in both}
-
-    def _plan_totals(self, asked: Asked, filters: Filters) -> Statement:
-        return self._desk.plan(partial(reports.totals, asked.request(filters=filters)))
 
     def _planned(self, asked: Asked) -> tuple[Lane, Lane]:
         quick: Lane = []

@@ -41,8 +41,9 @@ class ExportersPanel:
         )
 
     def questions(self, asked: Asked) -> Sequence[Question]:
-        """Return the one question."""
-        return [partial(reports.exporters, asked.request(limit=LIMIT_MAX))]
+        """Return the one question, of the part of the range that can be answered."""
+        within = asked.within(reports.exporters(asked.request(), ()))
+        return [partial(reports.exporters, within.request(limit=LIMIT_MAX))]
 
     def wait(self, asked: Asked) -> None:
         """Keep the old rows, dimmed, until the new ones come."""
@@ -54,14 +55,16 @@ class ExportersPanel:
 
     def show(self, asked: Asked, answers: Sequence[Answer]) -> None:
         """Show the rows."""
-        rows, now = answers[0].rows, now_of(self._desk, asked)
+        rows, statement = answers[0].rows, answers[0].statement
+        now, context = now_of(self._desk, asked), asked.within(statement).context
         self.element.show(
             busy=False,
             trouble="",
             columns=[each.as_json() for each in exporter_columns(asked.view.metric, now)],
-            rows=exporter_rows(rows, asked.context, now, ROWS_MAX),
+            rows=exporter_rows(rows, context, now, ROWS_MAX),
             first=self._rows,
             empty="No exporter in this range",
+            note=asked.notes_on(statement),
         )
 
 
@@ -79,8 +82,9 @@ class InterfacesPanel:
         )
 
     def questions(self, asked: Asked) -> Sequence[Question]:
-        """Return the one question."""
-        return [partial(reports.interfaces, asked.request(limit=ROWS_MAX), busiest=True)]
+        """Return the one question, of the part of the range that can be answered."""
+        within = asked.within(reports.interfaces(asked.request(), ()))
+        return [partial(reports.interfaces, within.request(limit=ROWS_MAX), busiest=True)]
 
     def wait(self, asked: Asked) -> None:
         """Keep the old rows, dimmed, until the new ones come."""
@@ -92,14 +96,14 @@ class InterfacesPanel:
 
     def show(self, asked: Asked, answers: Sequence[Answer]) -> None:
         """Show the rows."""
-        rows, now = answers[0].rows, now_of(self._desk, asked)
+        rows, statement = answers[0].rows, answers[0].statement
+        now, context = now_of(self._desk, asked), asked.within(statement).context
         self.element.show(
             busy=False,
             trouble="",
             columns=[each.as_json() for each in interface_columns(asked.view.metric, now)],
-            rows=interface_rows(
-                rows, asked.context, now, ROWS_MAX, with_exporter=self._with_exporter
-            ),
+            rows=interface_rows(rows, context, now, ROWS_MAX, with_exporter=self._with_exporter),
             first=self._rows,
             empty="No interface in this range",
+            note=asked.notes_on(statement),
         )

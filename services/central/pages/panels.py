@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from services.central.filters import ReportError
+from services.central.pages.covering import is_of_records
 from services.central.pages.desk import Answer, Facts, Question
 from services.central.pages.tables import Context
 from services.central.pages.view import View, narrowed
@@ -18,7 +20,8 @@ class Asked:
     are known, what they cover. heard_ms: up to when the log was read. totals: sums over everything
     that the filters pass; empty before they are known. by_way: the same sums of In and Out, where
     the page is about one end. marks: what a chart over time marks, as of `charts.over_time`. notes:
-    sentences for the user on what the totals cover.
+    sentences for the user on what the totals cover. of_records: the same of the part of the range
+    of which flow records are kept; None where that is all of it.
     """
 
     view: View
@@ -31,6 +34,7 @@ class Asked:
     by_way: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # Any: as above.
     marks: Sequence[Mapping[str, Any]] = ()
     notes: Sequence[str] = ()
+    of_records: "Asked | None" = None
 
     @property
     def filters(self) -> dict[str, list[str]]:
@@ -53,10 +57,22 @@ class Asked:
         """How long the range is, as far as there can be data."""
         return max(1.0, (min(self.to_ms, self.until_ms) - self.since_ms) / 1000)
 
+    def within(self, *statements: Statement) -> "Asked":
+        """Return the part of the range that all `statements` can answer, with its totals.
+
+        Raises ReportError where there is none.
+        """
+        if self.of_records is None or not is_of_records(statements):
+            return self
+        if self.of_records.from_ms >= self.of_records.to_ms:
+            problem = "only flow records answer this, and those of this range are dropped"
+            raise ReportError("from", problem)
+        return self.of_records
+
     def notes_on(self, *statements: Statement) -> str:
         """Return what the user has to know of `statements` beside what is said of the totals."""
-        notes = dict.fromkeys(note for each in statements for note in each.notes)
-        return "; ".join(note for note in notes if note not in self.notes)
+        notes = [*self.within(*statements).notes, *(n for each in statements for n in each.notes)]
+        return "; ".join(note for note in dict.fromkeys(notes) if note not in self.notes)
 
     @property
     def context(self) -> Context:

@@ -8,6 +8,7 @@ from services.central.pages.desk import Answer, Question
 from services.central.pages.elements import TableElement
 from services.central.pages.panels import Asked
 from services.central.pages.tables import Subject, top_columns, top_rows
+from services.central.reports import ReportRequest
 
 ROWS = 10
 Filters = dict[str, list[str]]
@@ -40,10 +41,13 @@ class TopPanel:
         self._head("bytes")
 
     def questions(self, asked: Asked) -> Sequence[Question]:
-        """Return the one question."""
+        """Return the one question, of the part of the range that can be answered."""
+        within = asked.within(reports.top(self._request(asked), ()))
+        return [partial(reports.top, self._request(within))]
+
+    def _request(self, asked: Asked) -> ReportRequest:
         filters = None if self._narrow is None else self._narrow(asked.filters)
-        request = asked.request(self._by, limit=self._rows, filters=filters)
-        return [partial(reports.top, request)]
+        return asked.request(self._by, limit=self._rows, filters=filters)
 
     def wait(self, asked: Asked) -> None:
         """Keep the old rows, dimmed, until the new ones come."""
@@ -62,10 +66,10 @@ class TopPanel:
         self.element.show(
             busy=False,
             trouble="",
-            rows=top_rows(answer.rows, self._cell, asked.context),
+            rows=top_rows(answer.rows, self._cell, asked.within(answer.statement).context),
             empty="Nothing in this range",
-            note="from flow records" if is_raw else "",
-            note_title=why,
+            note=asked.notes_on(answer.statement) or ("from flow records" if is_raw else ""),
+            note_title=why if is_raw else "",
         )
 
     def _head(self, metric: str) -> None:

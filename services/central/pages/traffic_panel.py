@@ -45,25 +45,26 @@ class TrafficPanel:
     def questions(self, asked: Asked) -> Sequence[Question]:
         """Return one question per way, or one of all groups and one of the rest."""
         step_s = buckets.step_s(asked.from_ms, asked.to_ms)
-        if self._split(asked.view) != "way":
-            whole = partial(reports.timeseries, asked.request(step_s=step_s))
-            by = partial(
-                reports.timeseries,
-                asked.request(asked.view.split, step_s=step_s, limit=GROUPS),
-            )
-            return [whole, by]
         self._ways = ways(asked.filters)
-        asks = [
+        # What is taken away must not cost a look at every flow.
+        if any(way.less for way in self._ways) and not all(
+            map(_is_quick, self._requests(asked, step_s))
+        ):
+            self._ways = alone(asked.filters)
+        # What is drawn onto each other must be of the same time.
+        within = asked.within(*map(_planned, self._requests(asked, step_s)))
+        return [partial(reports.timeseries, each) for each in self._requests(within, step_s)]
+
+    def _requests(self, asked: Asked, step_s: int) -> list[reports.ReportRequest]:
+        if self._split(asked.view) != "way":
+            by = asked.request(asked.view.split, step_s=step_s, limit=GROUPS)
+            return [asked.request(step_s=step_s), by]
+        return [
             asked.request(step_s=step_s, filters=filters)
             for way in self._ways
             for filters in (way.filters, way.less)
             if filters is not None
         ]
-        # What is taken away must not cost a look at every flow.
-        if any(way.less for way in self._ways) and not all(map(_is_quick, asks)):
-            self._ways = alone(asked.filters)
-            asks = [asked.request(step_s=step_s)]
-        return [partial(reports.timeseries, request) for request in asks]
 
     def wait(self, asked: Asked) -> None:
         """Mark the choices at once: a click shows before its numbers come."""
@@ -75,7 +76,8 @@ class TrafficPanel:
 
     def show(self, asked: Asked, answers: Sequence[Answer]) -> None:
         """Draw the answers."""
-        statement = answers[0].statement
+        statements = [each.statement for each in answers]
+        statement, within = statements[0], asked.within(*statements)
         step_s = int(str(statement.parameters.get("step_s", 60)))
         starts = buckets.starts_ms(statement.from_ms, statement.to_ms, step_s)
         grid = partial(
@@ -83,7 +85,7 @@ class TrafficPanel:
             starts=starts,
             step=step_s,
             metric=asked.view.metric,
-            from_ms=max(statement.from_ms, asked.since_ms),
+            from_ms=max(statement.from_ms, within.since_ms),
             until_ms=asked.until_ms,
         )
         is_split = self._split(asked.view) != "way"
@@ -100,9 +102,9 @@ class TrafficPanel:
             marks=asked.marks,
         )
         totals = [sum(values.values()) for _, values in sums]
-        notes = asked.notes_on(*(each.statement for each in answers))
+        notes = asked.notes_on(*statements)
         legend = [
-            self._legend_entry(asked, line, total)
+            self._legend_entry(within, line, total)
             for line, total in zip(lines, totals, strict=True)
         ]
         self.element.show(
@@ -183,8 +185,12 @@ class TrafficPanel:
         return [{"label": "Divided by", "items": splits}, {"label": "Shown in", "items": metrics}]
 
 
+def _planned(request: reports.ReportRequest) -> reports.Statement:
+    return reports.timeseries(request, ())
+
+
 def _is_quick(request: reports.ReportRequest) -> bool:
-    return reports.timeseries(request, ()).source == "rollups"
+    return _planned(request).source == "rollups"
 
 
 def _by_bucket(rows: Sequence[Row], column: str) -> Sums:
