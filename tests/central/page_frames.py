@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import Request
 from nicegui import Client, core
+from nicegui.element import Element
 from nicegui.page import page
 from sqlalchemy.orm import Session
 
@@ -91,3 +93,9 @@ async def loaded(frame: Frame, *panels: Panel) -> None:
     frame.start(*panels)
     assert frame._loading is not None
     await frame._loading
+
+
+def model(element: Element) -> dict[str, Any]:
+    """Return what an element shows."""
+    found: dict[str, Any] = element._props["model"]
+    return found

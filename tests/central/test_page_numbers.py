@@ -2,10 +2,8 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from typing import Any
 
 import pytest
-from nicegui.element import Element
 
 from services.central.app import Central
 from services.central.instants import format_instant
@@ -23,7 +21,7 @@ from shared.settings_events import RetentionSet
 from shared.topics import FLOWS, SETTINGS
 from tests.central.centrals import Place
 from tests.central.flow_values import DAY_MS, HOUR_MS, MINUTE_MS
-from tests.central.page_frames import desk_of, loaded, steady, tab
+from tests.central.page_frames import desk_of, loaded, model, steady, tab
 
 TODAY_MS = 1_800_000_000_000 // DAY_MS * DAY_MS
 NOW_MS = TODAY_MS + 10 * HOUR_MS
@@ -58,11 +56,6 @@ def day(at_ms: int) -> date:
 
 def between(from_ms: int, to_ms: int) -> dict[str, str]:
     return {"from": format_instant(from_ms), "to": format_instant(to_ms), "refresh": "0"}
-
-
-def model(element: Element) -> dict[str, Any]:
-    found: dict[str, Any] = element._props["model"]
-    return found
 
 
 async def test_rates_are_of_the_whole_hours_that_were_summed(desk: Desk) -> None:

@@ -1,9 +1,13 @@
 """Asks the store for a page: the same statements as the API, never in the event loop."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services.central.answers import Json, rows_of
 from services.central.api import Sources
@@ -28,7 +32,10 @@ from shared.health import Health
 Question = Callable[[OpenStreams, Kept], Statement]
 """A report as of `reports.py`, all but the state of the store given."""
 
+log = logging.getLogger(__name__)
+
 FACTS_S = 5.0
+DATABASE_ERRORS = (DBAPIError, PoolTimeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,7 @@ class Desk:
         self._sources = sources
         self._health = health
         self._raw_line = asyncio.Semaphore(max(1, raw_at_once))
-        self._facts = Facts()
+        self._facts: Facts | None = None
         self._facts_until_s = 0.0
         self._roles = roles
         self._live = live
@@ -147,10 +154,19 @@ class Desk:
                 raise
 
     async def facts(self) -> Facts:
-        """Return names and sightings, at most FACTS_S old."""
+        """Return names and sightings, at most FACTS_S old; older ones while the database is away.
+
+        Raises the database's errors as long as it never answered.
+        """
         if time.monotonic() >= self._facts_until_s:
-            self._facts = await asyncio.to_thread(self._read_facts)
+            try:
+                self._facts = await asyncio.to_thread(self._read_facts)
+            except DATABASE_ERRORS as error:
+                if self._facts is None:
+                    raise
+                log.warning("names and sightings stay as they were: %s", error)
             self._facts_until_s = time.monotonic() + FACTS_S
+        assert self._facts is not None
         return self._facts
 
     def rates_now(self, metric: str) -> Rates | None:

@@ -12,6 +12,8 @@ from functools import partial
 from fastapi import Request
 from nicegui import Client, background_tasks, ui
 from nicegui.events import GenericEventArguments
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services.central import reports
 from services.central.filters import ReportError
@@ -146,13 +148,12 @@ class Frame:
             await asyncio.sleep(HIDDEN_S)
 
     async def _load(self) -> None:
-        asked = self._asked()
+        """Ask once and show it; what goes wrong is shown too, and ends no asking."""
         try:
             self._facts = await self._desk.facts()
-            asked = replace(asked, facts=self._facts)
             if not self._panels:
                 return
-            asked = await self._with_totals(asked)
+            asked = await self._with_totals(self._asked())
         except Exception as error:
             sentence = trouble(error)
             for panel in self._panels:
@@ -205,8 +206,8 @@ class Frame:
         for panel in self._panels:
             try:
                 statements = [self._desk.plan(each) for each in panel.questions(asked)]
-            except ReportError as error:
-                panel.fail(str(error))
+            except Exception as error:
+                panel.fail(trouble(error))
                 continue
             lane = slow if any(map(is_slow, statements)) else quick
             lane.append((panel, statements))
@@ -216,10 +217,9 @@ class Frame:
         for panel, statements in lane:
             try:
                 answers: list[Answer] = [await self._desk.ask(each) for each in statements]
+                panel.show(asked, answers)
             except Exception as error:
                 panel.fail(trouble(error))
-                continue
-            panel.show(asked, answers)
 
     def _asked(self) -> Asked:
         now_ms = self._desk.now_ms
@@ -257,7 +257,7 @@ class Frame:
 
 
 def trouble(error: Exception) -> str:
-    """Return the sentence for an error of a question; raises what is our own mistake."""
+    """Return the sentence for an error of a question; logs what is our own mistake."""
     match error:
         case ReportError():
             return str(error)
@@ -267,5 +267,8 @@ def trouble(error: Exception) -> str:
             return "This question is too large for this central: choose a shorter range."
         case StoreError():
             return "The store does not answer right now."
+        case DBAPIError() | PoolTimeout():
+            return "The metadata database does not answer."
         case _:
-            raise error
+            log.error("a page cannot show what it asked", exc_info=error)
+            return "This central made a mistake; its log says which."
