@@ -47,7 +47,16 @@ def test_bytes_become_bits_and_others_stay() -> None:
 
 @pytest.mark.parametrize(
     ("part", "whole", "expected"),
-    [(0, 10, "0 %"), (1, 0, "0 %"), (1, 3, "33.3 %"), (1, 10_000, "<0.1 %"), (10, 10, "100 %")],
+    [
+        (0, 10, "0 %"),
+        (1, 0, "0 %"),
+        (1, 3, "33.3 %"),
+        (1, 10_000, "<0.1 %"),
+        (10, 10, "100 %"),
+        (1004, 1000, "100 %"),
+        (1006, 1000, "101 %"),
+        (25, 10, "250 %"),
+    ],
 )
 def test_shares(part: float, whole: float, expected: str) -> None:
     assert units.share(part, whole) == expected

@@ -1,6 +1,6 @@
 """What in and out mean."""
 
-from services.central.pages.ways import ways
+from services.central.pages.ways import one_way, ways
 
 
 def test_of_an_interface_it_is_what_it_received_and_sent() -> None:
@@ -30,3 +30,14 @@ def test_filters_that_say_the_direction_leave_one_way() -> None:
     assert [way.name for way in ways({"host": ["10.0.0.1"], "src_addr": ["10.0.0.2"]})] == [
         "Traffic"
     ]
+
+
+def test_one_end_keeps_a_filter_that_the_user_set_on_it() -> None:
+    sent = one_way("host", "src_addr")
+
+    assert sent({"host": ["10.0.0.1"], "protocol": ["6"]}) == {
+        "src_addr": ["10.0.0.1"],
+        "protocol": ["6"],
+    }
+    both = {"host": ["10.0.0.1"], "src_addr": ["10.0.0.2"]}
+    assert sent(both) == both

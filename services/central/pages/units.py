@@ -53,13 +53,13 @@ def count(value: int) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """Return a percentage; `<0.1 %` for what is there and small."""
+    """Return a percentage; `<0.1 %` for what is there and small, `250 %` for more than all."""
     if whole <= 0 or part <= 0:
         return "0 %"
     percent = 100 * part / whole
     if percent < 0.1:
         return "<0.1 %"
-    return f"{percent:.1f} %" if percent < 99.95 else "100 %"
+    return f"{percent:.1f} %" if percent < 99.95 else f"{percent:.0f} %"
 
 
 def age(seconds: float) -> str:

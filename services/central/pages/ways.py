@@ -43,9 +43,14 @@ def alone(filters: Filters) -> tuple[Way, ...]:
 
 
 def one_way(name: str, column: str) -> Callable[[Filters], dict[str, list[str]]]:
-    """Return what turns the filter `name`, of either end, into one of `column` alone."""
+    """Return what turns the filter `name`, of either end, into one of `column` alone.
+
+    Where the user filters that column already, `name` stays what it is: of either end.
+    """
 
     def narrow(filters: Filters) -> dict[str, list[str]]:
+        if column in filters:
+            return {key: list(values) for key, values in filters.items()}
         found = {key: list(values) for key, values in filters.items() if key != name}
         return {**found, column: list(filters[name])}
 
