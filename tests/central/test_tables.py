@@ -8,6 +8,7 @@ from services.central.pages.network_tables import (
     interface_columns,
     interface_rows,
 )
+from services.central.pages.rates_now import Rates
 from services.central.pages.tables import Context
 from services.central.pages.view import View
 
@@ -103,7 +104,7 @@ def test_interfaces_come_by_their_busier_direction() -> None:
 def test_live_rates_and_load_have_columns_once_they_are_known() -> None:
     now = Now(
         NOW.now_ms,
-        {("192.0.2.1", 7, "in"): 2e6, ("192.0.2.1", None, "in"): 3e6},
+        Rates({("192.0.2.1", 7, "in"): 2e6, ("192.0.2.1", None, "in"): 3e6}),
         {},
         {("192.0.2.1", 7): 10_000_000},
     )
@@ -118,3 +119,14 @@ def test_live_rates_and_load_have_columns_once_they_are_known() -> None:
     ]
     assert [c["text"] for c in interface["cells"]][-3:] == ["2.00 Mbit/s", "0 bit/s", "10.0 %"]
     assert exporter["cells"][-1]["text"] == "3.00 Mbit/s"
+
+
+def test_a_rate_that_a_limit_left_out_is_a_dash() -> None:
+    rates = Rates({}, has_all_exporters=False, has_all_interfaces=False)
+    now = Now(NOW.now_ms, rates, {}, {})
+
+    (interface,) = interface_rows([_interface(7, 0, 7_500_000)], CONTEXT, now, 10)
+    (exporter,) = exporter_rows([{"exporter": "192.0.2.1", **SUMS}], CONTEXT, now, 10)
+
+    assert [cell["text"] for cell in interface["cells"]][-2:] == ["\u2013", "\u2013"]
+    assert exporter["cells"][-1]["text"] == "\u2013"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.central.pages import links, units
-from services.central.pages.rates_now import Rates
+from services.central.pages.rates_now import Key, Rates
 from services.central.pages.tables import Cell, Column, Context, Row, amount_column, sums_title
 from services.central.pages.units import age
 
@@ -155,9 +155,11 @@ def interface_name(context: Context, address: str, index: int) -> str:
     return context.interface_names.get((address, index)) or f"if {index}"
 
 
-def rate_now(metric: str, rates: Rates, key: tuple[str, int | None, str]) -> Cell:
-    """Return the cell of a rate over the last minute."""
-    value = rates.get(key, 0.0)
+def rate_now(metric: str, rates: Rates, key: Key) -> Cell:
+    """Return the cell of a rate over the last minute; a dash where it was left out."""
+    value = rates.of(key)
+    if value is None:
+        return {"text": "\u2013", "sort": -1, "title": "Less than the largest that are shown live"}
     return {"text": units.with_unit(value, units.SHORT_UNIT_OF[metric]), "sort": value}
 
 
