@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import pytest
+
 from services.central.live.windows import RATES_MAX, LiveRate, LiveSnapshot, State
 from services.central.pages.rates_now import Rates, rates_of, whole_rate
 
@@ -67,6 +69,14 @@ def test_without_all_exporters_their_sum_is_not_known() -> None:
 def test_a_minute_of_which_seconds_had_to_go_is_not_known() -> None:
     assert rates_of(_live([LiveRate("192.0.2.1", None, "in", 10, 9, 9, 9, 9, 9)]), "bytes") is None
     assert rates_of(_live([]), "bytes") == Rates({})
+
+
+@pytest.mark.parametrize("exporter", ["2001:DB8::1", "2001:db8:0::1"])
+def test_an_exporter_is_found_however_its_address_is_written(exporter: str) -> None:
+    rates = Rates({("2001:db8::1", None, "in"): 8.0, ("192.0.2.1", None, "in"): 1.0})
+
+    assert whole_rate(rates, {"exporter": [exporter]}) == 8
+    assert whole_rate(rates, {"exporter": ["::ffff:192.0.2.1", "192.0.2.1"]}) == 1
 
 
 def _live(rates: Sequence[LiveRate], *, left_out: int = 0) -> LiveSnapshot:

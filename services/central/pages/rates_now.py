@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.central.live.windows import RATES_MAX, LiveSnapshot
+from shared.addresses import plain_address
 
 WINDOW_S = 60
 
@@ -68,7 +69,7 @@ def whole_rate(rates: Rates | None, filters: Mapping[str, Sequence[str]]) -> flo
     elif any("/" in each for each in filters["exporter"]):
         return None
     else:
-        wanted = set(filters["exporter"])
+        wanted = {plain_address(each) for each in filters["exporter"]}
     found = [rates.of((exporter, None, "in")) for exporter in wanted]
     known = [value for value in found if value is not None]
     return sum(known) if len(known) == len(found) else None
