@@ -1,8 +1,11 @@
 """The bar on top."""
 
+from hypothesis import example, given
+from hypothesis import strategies as st
+
 from services.central.pages.header import Crumb, header
 from services.central.pages.status import Level, Status
-from services.central.pages.time_range import Absolute
+from services.central.pages.time_range import LATEST_MS, Absolute
 from services.central.pages.view import Read, View, read_view
 
 NOW_MS = 1_800_000_000_000
@@ -60,3 +63,18 @@ def test_an_absolute_range_is_told_in_ms_for_the_browser_to_write_in_its_zone() 
     chosen = model["range"]
     assert isinstance(chosen, dict)
     assert (chosen["label"], chosen["from_ms"], chosen["to_ms"]) == (None, 60_000, 120_000)
+
+
+ENDS = st.one_of(
+    st.sampled_from(["now", "0", "60000", str(LATEST_MS), "1970-01-01T00:00:00Z"]),
+    st.integers(0, 10**14).map(str),
+    st.builds("now-{}{}".format, st.integers(0, 10**9), st.sampled_from("smhdw")),
+)
+
+
+@given(ENDS, ENDS)
+@example("now-999999999w", "now-999999998w")
+def test_whatever_range_stands_in_the_address_there_is_a_bar(since: str, until: str) -> None:
+    model = _header(read_view(f"?from={since}&to={until}"))
+
+    assert read_view(str(model["wider"])).ignored == ()

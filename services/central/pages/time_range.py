@@ -10,6 +10,8 @@ UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 MINUTE_MS: Final = 60_000
 SHORTEST_MS: Final = MINUTE_MS
 LONGEST_MS: Final = 3 * 366 * 86_400_000
+FARTHEST_S: Final = 50 * 366 * 86_400
+"""No clock that is right has 1970 there, before which the store can name no time."""
 EARLIEST_MS: Final = 0
 LATEST_MS: Final = (2**32 - 1) // 60 * 60_000
 _RELATIVE: Final = re.compile(r"(?:now)?-([0-9]{1,9})([smhdw])")
@@ -61,11 +63,13 @@ PRESETS: Final[tuple[tuple[str, Relative], ...]] = (
 def read_range(from_text: str, to_text: str) -> TimeRange:
     """Return the range between two texts: `now-3h`, `-3h`, `now`, RFC 3339 or ms since 1970.
 
-    Raises ValueError where either is none of these, or the range is empty or far too long. A
-    relative start with an absolute end makes no sense and is refused.
+    Raises ValueError where either is none of these, or the range is empty, far too long or too long
+    ago. A relative start with an absolute end makes no sense and is refused.
     """
     since_s, until_s = _relative_s(from_text), _relative_s(to_text)
     if since_s is not None and until_s is not None:
+        if since_s > FARTHEST_S:
+            raise ValueError("the range may begin before 1970")
         found: TimeRange = Relative(since_s, until_s)
     elif since_s is None and until_s is None:
         found = Absolute(_instant_ms(from_text), _instant_ms(to_text))
