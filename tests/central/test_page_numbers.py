@@ -1,5 +1,6 @@
 """What pages show of ranges of which not everything is kept any more: rates stay what they were."""
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
@@ -9,7 +10,7 @@ from services.central.app import Central
 from services.central.instants import format_instant
 from services.central.pages import tables
 from services.central.pages.covering import covered
-from services.central.pages.desk import Desk
+from services.central.pages.desk import Desk, Facts
 from services.central.pages.network_panels import InterfacesPanel
 from services.central.pages.nothing_panel import NothingPanel
 from services.central.pages.stats_panel import StatsPanel
@@ -163,6 +164,15 @@ async def test_where_all_flow_records_are_kept_nothing_is_said(desk: Desk) -> No
     assert headline["note"] == ""
     assert chart["note"] == "10 min per point"
     assert table["note"] == "from flow records"
+
+
+async def test_before_the_first_flow_of_all_nothing_was_dropped(desk: Desk) -> None:
+    desk._facts, desk._facts_until_s = Facts(first_ms=TODAY_MS - DAY_MS), math.inf
+    with tab(desk, between(MONTH_MS, TODAY_MS)) as frame:
+        top = TopPanel(*CONVERSATIONS)
+        await loaded(frame, top)
+
+    assert model(top.element)["note"] == "from flow records"
 
 
 def test_hours_that_are_dropped_are_no_time_to_divide_by() -> None:

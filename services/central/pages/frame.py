@@ -170,13 +170,14 @@ class Frame:
         notes = tuple(dict.fromkeys(note for each in planned for note in each.notes))
         asked = replace(asked, from_ms=from_ms, to_ms=to_ms, notes=notes)
         asked = await self._summed(asked, parts)
-        if is_of_records(planned) or kept.raw_from_ms <= asked.since_ms:
+        if is_of_records(planned) or kept.raw_from_ms <= from_ms:
             return asked
-        # What has no roll-up is shown against sums of the same, shorter time.
-        since_ms = min(kept.raw_from_ms, to_ms)
-        records = replace(asked, from_ms=since_ms, notes=(records_note(kept, self._desk.now_ms),))
-        if since_ms < to_ms:
-            records = await self._summed(records, parts)
+        records = replace(asked, from_ms=min(kept.raw_from_ms, to_ms))
+        if records.from_ms > asked.since_ms:
+            # What has no roll-up is shown against sums of the same, shorter time.
+            records = replace(records, notes=(records_note(kept, self._desk.now_ms),))
+            if records.from_ms < to_ms:
+                records = await self._summed(records, parts)
         return replace(asked, of_records=records)
 
     async def _summed(self, asked: Asked, parts: Mapping[str, Filters]) -> Asked:
