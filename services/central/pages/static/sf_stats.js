@@ -9,7 +9,7 @@ export default {
         <b>Lost in this range</b>
         <ul><li v-for="loss in model.losses" :key="loss.reason" :title="loss.title">{{ loss.text }}</li></ul>
       </div>
-      <p v-if="model.note" class="sf-note" role="note">{{ model.note }}</p>
+      <span v-if="model.note" class="sf-note" role="note">{{ model.note }}</span>
       <p v-if="model.trouble" class="sf-trouble" role="alert">{{ model.trouble }}</p>
     </section>`,
   props: { model: Object },
