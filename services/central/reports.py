@@ -115,17 +115,21 @@ def interfaces(
     busiest: ordered by the larger of both directions, largest first, instead of by name.
     """
     _check_limit(request.limit, LIMIT_MAX)
-    plan = _plan(request, ("exporter", "in_if"), streams, kept)
-    other = _plan(request, ("exporter", "out_if"), streams, kept)
-    plan.parameters.update(other.parameters)
+    conditions = _conditions(request.filters)
+    # Where only raw rows answer one direction, they answer both: else their ranges would differ.
+    is_raw = None in [_grouping_set(columns, conditions) for columns in _WAYS.values()]
+    plans = {
+        way: _plan(request, columns, streams, kept, is_raw=is_raw) for way, columns in _WAYS.items()
+    }
+    plan = plans["in"]
     plan.parameters["limit"] = request.limit
     sums = ", ".join(
-        f"sumIf(s_{name}, way = '{way}') AS {way}_{name}" for way in ("in", "out") for name in SUMS
+        f"sumIf(s_{name}, way = '{way}') AS {way}_{name}" for way in _WAYS for name in SUMS
     )
     rows = " UNION ALL ".join(
         f"SELECT '{way}' AS way, c_exporter AS exporter, c_{way}_if AS interface, {_SUMS} "
         f"FROM ({part.rows})"
-        for way, part in (("in", plan), ("out", other))
+        for way, part in plans.items()
     )
     metric = _metric(request)
     first = f"greatest(in_{metric}, out_{metric}) DESC, " if busiest else ""
@@ -291,6 +295,7 @@ class _Plan:
         return Statement(sql, self.parameters, self.from_ms, self.to_ms, self.source, self.notes)
 
 
+_WAYS: Mapping[str, tuple[str, ...]] = {way: ("exporter", f"{way}_if") for way in ("in", "out")}
 _SUMS = ", ".join(f"s_{name}" for name in SUMS)
 _SUMS_OF_SUMS = ", ".join(f"sum(s_{name}) AS {name}" for name in SUMS)
 
@@ -302,10 +307,12 @@ def _plan(
     kept: Kept,
     *,
     bucketed: bool = False,
+    is_raw: bool = False,
 ) -> _Plan:
+    """Return where the rows come from; is_raw: from raw rows, also where roll-ups have them."""
     from_ms, to_ms, notes = _minutes_of(request)
     conditions = _conditions(request.filters)
-    grouping_set = _grouping_set(columns, conditions)
+    grouping_set = None if is_raw else _grouping_set(columns, conditions)
     step_s = _step(request.step_s, from_ms, to_ms) if bucketed else None
     if grouping_set is None:
         notes += _raw_notes(from_ms, kept)

@@ -163,6 +163,28 @@ def test_exporters_and_interfaces_are_whole(store: FlowStore, streams: OpenStrea
     ] == raw
 
 
+@pytest.mark.parametrize("name", ["in_if", "out_if"])
+def test_both_directions_of_interfaces_cover_one_range_and_say_what_is_dropped(
+    store: FlowStore, streams: OpenStreams, name: str
+) -> None:
+    kept = Kept(raw_from_ms=HOUR + 2 * MINUTE_MS, minutes_from_ms=HOUR + DAY_MS)
+    request = replace(WHOLE, from_ms=HOUR - 2 * MINUTE_MS, to_ms=HOUR + 2 * MINUTE_MS)
+    statement = reports.interfaces(replace(request, filters={name: ["3"]}), streams, kept)
+    assert (statement.source, len(statement.notes)) == ("raw", 1)
+    assert (statement.from_ms, statement.to_ms) == (request.from_ms, request.to_ms)
+
+    rows = answer(store, statement)
+    where = (
+        f"{name} = 3 AND received_at >= toDateTime({request.from_ms // 1000}, 'UTC') "
+        f"AND received_at < toDateTime({request.to_ms // 1000}, 'UTC')"
+    )
+    flows = raw_totals(store, where)["flows"]
+    assert sum(row["in_flows"] for row in rows) == flows
+    assert sum(row["out_flows"] for row in rows) == flows
+
+    assert reports.interfaces(request, streams).source == "rollups"
+
+
 def pages(store: FlowStore, request: ReportRequest) -> list[list[dict[str, Any]]]:
     found, cursor = [], None
     while True:
