@@ -161,6 +161,25 @@ def test_rates_stand_still_while_kafka_is_away(live: Live) -> None:
     assert {rate.window_s for rate in live.view.snapshot().rates} == {300}
 
 
+def test_a_second_look_while_kafka_is_away_says_for_how_long(live: Live) -> None:
+    live.clocks.ms += 10_000
+    first = live.view.snapshot()
+    live.clocks.ms += 60_000
+    second = live.view.snapshot()
+    assert (first.state, first.lag_s, second.state, second.lag_s) == ("away", 10, "away", 70)
+    assert second.rates is first.rates
+
+
+def test_while_it_catches_up_a_second_look_says_how_new_the_newest_is(live: Live) -> None:
+    live.clocks.ms += 60_000
+    live.view._progress.answered_at_s = live.clocks.monotonic_s()
+    first = live.view.snapshot()
+    live.view.windows.set(a_range(10, 11, T_MS + 50_000, Sum(10, interface=1)))
+    second = live.view.snapshot()
+    assert (first.state, second.state) == ("catching up", "catching up")
+    assert (first.newest_ms, second.newest_ms) == (T_MS, T_MS + 50_000)
+
+
 async def test_events_come_when_something_is_new_and_else_keep_the_line_open(live: Live) -> None:
     stream = live.subscribers.follow(LiveQuestion(), every_s=0.001, keepalive_s=0.003)
     event, number, data, *_ = (await anext(stream)).split("\n")

@@ -6,7 +6,7 @@ Nothing here may harm the projection: whatever goes wrong is counted, said and t
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from services.central.live.messages import RatesError, read_rates
@@ -143,7 +143,7 @@ class LiveView:
         windows_s: Sequence[int] = WINDOWS_S,
         limit: int = RATES_MAX,
     ) -> LiveSnapshot:
-        """Return the rates as they are now; without arguments the same object for a second.
+        """Return the rates as they are now; without arguments the same ones for a second.
 
         They never go on beyond the moment at which everything that stood in the log was in. at_ms:
         an instant of the last minute instead, UTC. The rest: as of `Windows.rates`.
@@ -154,7 +154,8 @@ class LiveView:
         state, lag_s, newest_ms = self.state, self.lag_s, self.windows.newest_ms
         last = self._last
         if is_plain and last is not None and (last.as_of_ms, last.state) == (as_of_ms, state):
-            return last
+            # Only its numbers stand still while Kafka is away: its age does not.
+            return last if state == "live" else replace(last, lag_s=lag_s, newest_ms=newest_ms)
         rates, left_out = self.windows.rates(
             as_of_ms, exporter=exporter, interface=interface, windows_s=windows_s, limit=limit
         )
