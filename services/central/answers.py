@@ -43,13 +43,13 @@ def _dumps(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def covered(statement: Statement, *, wants_notes: bool = True) -> Json:
+def covered(statement: Statement) -> Json:
     """Return what an answer covers, as every report says it."""
     return {
         "from": format_instant(statement.from_ms),
         "to": format_instant(statement.to_ms),
         "source": statement.source,
-        "notes": list(statement.notes) if wants_notes else [],
+        "notes": list(statement.notes),
     }
 
 

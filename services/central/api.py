@@ -125,7 +125,7 @@ def report_router(sources: Sources) -> APIRouter:
             lambda: {
                 **rows_of(sums)[0],
                 "losses": losses_by_reason(rows_of(lost)),
-                **covered(statement, wants_notes=_has_range(request)),
+                **covered(statement),
                 "open_streams": open_streams(vector),
             }
         )
@@ -168,7 +168,7 @@ def report_router(sources: Sources) -> APIRouter:
         table = await sources.query(statement)
 
         def build() -> Json:
-            answer = _report(table, statement, vector, wants_notes=_has_range(request))
+            answer = _report(table, statement, vector)
             _name_exporters(answer["rows"], sources)
             return answer
 
@@ -186,7 +186,7 @@ def report_router(sources: Sources) -> APIRouter:
         table = await sources.query(statement)
 
         def build() -> Json:
-            answer = _report(table, statement, vector, wants_notes=_has_range(request))
+            answer = _report(table, statement, vector)
             _name_interfaces(answer["rows"], sources)
             return answer
 
@@ -227,7 +227,7 @@ def report_router(sources: Sources) -> APIRouter:
         return await _answer(
             lambda: {
                 "rows": rows_of(table),
-                **covered(statement, wants_notes=_has_range(request)),
+                **covered(statement),
             }
         )
 
@@ -304,12 +304,10 @@ async def _answer(build: Callable[[], Json]) -> Response:
     return Response(body, media_type="application/json")
 
 
-def _report(
-    table: pa.Table, statement: Statement, vector: Sequence[Progress], *, wants_notes: bool = True
-) -> Json:
+def _report(table: pa.Table, statement: Statement, vector: Sequence[Progress]) -> Json:
     return {
         "rows": rows_of(table),
-        **covered(statement, wants_notes=wants_notes),
+        **covered(statement),
         "open_streams": open_streams(vector),
     }
 
@@ -351,10 +349,6 @@ def _query(request: Request) -> dict[str, list[str]]:
 def _no_parameters(request: Request) -> None:
     for name in request.query_params:
         raise ReportError(name, "is no parameter here; there are none")
-
-
-def _has_range(request: Request) -> bool:
-    return any(name in request.query_params for name in _RANGE)
 
 
 def _all_rows(asked: ReportRequest) -> ReportRequest:

@@ -63,6 +63,7 @@ def read_question(
         limit=limit if "limit" not in query else _number(query, "limit", limit_max),
         step_s=None if step is None else _number(query, "step", 366 * 86_400),
         filters={name: list(values) for name, values in query.items() if name in FILTERS},
+        of_all=from_everything and not any(name in query for name in RANGE),
     )
 
 

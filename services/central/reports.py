@@ -46,7 +46,8 @@ class ReportRequest:
 
     from_ms, to_ms: UTC, to_ms exclusive. by: a name of BY; None for totals. metric: what to order
     by. scaled: order by what was sampled, times its rate (flows are never scaled). step_s: length
-    of a bucket, a multiple of 60. filters: name -> values; any value, all names.
+    of a bucket, a multiple of 60. filters: name -> values; any value, all names. of_all: the range
+    is all there is: that hours were dropped once is nothing to say then.
     """
 
     from_ms: int
@@ -57,6 +58,7 @@ class ReportRequest:
     limit: int = 10
     step_s: int | None = None
     filters: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    of_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +327,7 @@ def _plan(
         if step_s is not None and step_s % 3600:
             step_s = -(-step_s // 3600) * 3600
             notes.append(f"minutes of this range are no longer kept: step is {step_s} s")
-        if from_ms < kept.hours_from_ms:
+        if from_ms < kept.hours_from_ms and not request.of_all:
             notes.append("hours of this range are no longer all kept")
     if step_s is not None and (to_ms - from_ms) // 1000 // step_s > BUCKETS_MAX:
         raise ReportError("step", f"gives more than {BUCKETS_MAX} buckets")

@@ -6,12 +6,15 @@ import socket
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
-from services.central.api import Sources
+from services.central.api import Sources, report_router
 from services.central.app import Central
 from services.central.body_limit import BODY_BYTES
 from services.central.messages import MINUTE_MS
@@ -199,23 +202,50 @@ async def test_a_large_body_is_not_read_whole(client: httpx.AsyncClient) -> None
     assert read <= 2 * BODY_BYTES
 
 
-async def test_a_report_waits_in_line_only_so_long(central: Central) -> None:
-    line = asyncio.Semaphore(1)
-    sources = Sources(
+def sources_of(central: Central) -> Sources:
+    """What the API answers from, with room for one report and little patience."""
+    return Sources(
         store=central.store,
         database=central.database,
         settings=central.settings_tables,
         applier=central.applier,
         projection=central.projection,
         reports=central.reports,
-        line=line,
+        line=asyncio.Semaphore(1),
         retention=central.retention,
         now_ms=lambda: NOW_MS,
         wait_s=0.01,
     )
+
+
+@asynccontextmanager
+async def answering(sources: Sources) -> AsyncIterator[httpx.AsyncClient]:
+    app = FastAPI()
+    app.include_router(report_router(sources))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url=f"{URL}/api/v1") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("path", ["totals", "exporters", "interfaces"])
+async def test_an_answer_of_all_there_is_says_what_may_be_missing_of_it(
+    central: Central, path: str
+) -> None:
+    under_repair = (NOW_MS - 2 * MINUTE_MS, NOW_MS - MINUTE_MS)
+    async with answering(replace(sources_of(central), repairs=lambda: [under_repair])) as client:
+        (note,) = (await client.get(path)).json()["notes"]
+        assert "is under repair" in note
+    async with answering(sources_of(central)) as client:
+        assert (await client.get(path)).json()["notes"] == []
+        notes = (await client.get(path, params={"from": "1970-01-01T00:00:00Z"})).json()["notes"]
+        assert "hours of this range are no longer all kept" in notes
+
+
+async def test_a_report_waits_in_line_only_so_long(central: Central) -> None:
+    sources = sources_of(central)
     statement = totals(ReportRequest(from_ms=0, to_ms=NOW_MS), [])
     assert (await sources.query(statement)).num_rows == 1
-    async with line:
+    async with sources.line:
         with pytest.raises(ReportsBusy):
             await sources.query(statement)
     assert (await sources.query(statement)).num_rows == 1

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from services.central import reports
 from services.central.filters import BY, FILTERS, RAW_COLUMNS, ReportError
-from services.central.reports import Cursor, Kept, ReportRequest
+from services.central.reports import LATEST_MS, Cursor, Kept, ReportRequest
 from services.central.sources import OpenStreams
 from services.central.store import FlowStore
 from tests.central.flow_values import DAY_MS, HOUR, HOUR_MS, MINUTE_MS, ask
@@ -240,6 +240,15 @@ def test_raw_rows_that_are_dropped_are_said() -> None:
     assert reports.totals(replace(WHOLE, filters={"port": ["1"]}), [], kept).notes
     assert reports.flows(replace(WHOLE, limit=1), None, kept).notes
     assert not reports.totals(WHOLE, [], kept).notes
+
+
+def test_of_all_there_is_only_dropped_hours_are_not_said() -> None:
+    kept = Kept(raw_from_ms=HOUR, minutes_from_ms=HOUR, hours_from_ms=HOUR)
+    of_all = replace(WHOLE, from_ms=0, to_ms=LATEST_MS, of_all=True)
+    assert reports.totals(of_all, [], kept).notes == ()
+    assert len(reports.totals(replace(of_all, of_all=False), [], kept).notes) == 1
+    (note,) = reports.totals(replace(of_all, filters={"host": ["10.0.0.1"]}), [], kept).notes
+    assert note.startswith("only flow records answer this")
 
 
 def test_a_range_with_a_minute_under_repair_says_so() -> None:
