@@ -32,6 +32,7 @@ from services.central.reports import Kept, ReportRequest, Statement
 from services.central.sources import OpenStream
 from services.central.store.errors import ReportsBusy
 from services.central.store.flow_store import FlowStore
+from services.central.store.retention import Held
 from shared.addresses import format_address
 from shared.settings_events import RetentionSet
 
@@ -62,14 +63,9 @@ class Sources:
 
     @property
     def kept(self) -> Kept:
-        """Since when each kind of row is kept, by the retention that holds now."""
-        days, now_ms = self.retention(), self.now_ms()
-
-        def since(count: int) -> int:
-            return (now_ms // DAY_MS - count) * DAY_MS
-
-        return Kept(
-            since(days.raw_days), since(days.minute_days), since(days.hour_days), self.repairs()
+        """Since when each kind of row is kept."""
+        return kept_by(
+            self.retention(), self.applier.held, now_ms=self.now_ms(), repairs=self.repairs()
         )
 
     async def query(self, statement: Statement) -> pa.Table:
@@ -97,6 +93,26 @@ class Sources:
         """Return the open streams; read before the statement runs, never after."""
         vector = self.applier.vector
         return vector, [OpenStream(p.stream, p.minutes_until_ms, p.hours_until_ms) for p in vector]
+
+
+def kept_by(
+    days: RetentionSet, held: Held, *, now_ms: int, repairs: Sequence[tuple[int, int]] = ()
+) -> Kept:
+    """Return since when each kind of row is kept, by the retention that holds now.
+
+    Where that was shorter, by what is in the store: what was dropped does not come back.
+    """
+    today = now_ms // DAY_MS
+    raw_from_ms = max((today - days.raw_days) * DAY_MS, held.raw_ms)
+    if not held.first_ms or raw_from_ms <= held.first_ms:
+        # The store is so young that none was dropped.
+        raw_from_ms = 0
+    return Kept(
+        raw_from_ms,
+        max((today - days.minute_days) * DAY_MS, held.minutes_ms),
+        max((today - days.hour_days) * DAY_MS, held.first_ms),
+        repairs,
+    )
 
 
 def report_router(sources: Sources) -> APIRouter:

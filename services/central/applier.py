@@ -36,6 +36,7 @@ from services.central.metrics import CentralMetrics
 from services.central.progress import Alarm, Closing, Progress, force, settle
 from services.central.store.arrow_check import ensure_readable
 from services.central.store.errors import NotArrow, StoreAway
+from services.central.store.retention import Held
 from services.central.store.rollups import Level
 from services.central.store.rows import LossRow, QuarantineRow
 from services.central.too_old import too_old
@@ -64,6 +65,7 @@ class RowStore(Protocol):
     def rolled_until(self, stream: int) -> tuple[int, int] | None: ...  # noqa: D102
     def close_minute(self, stream: int, minute_ms: int) -> bool: ...  # noqa: D102
     def close_hour(self, stream: int, hour_ms: int) -> bool: ...  # noqa: D102
+    def held(self) -> Held: ...  # noqa: D102
     def drop_raw_before(self, day: date) -> list[date]: ...  # noqa: D102
     def drop_rollups_before(self, level: Level, day: date) -> list[date]: ...  # noqa: D102
     def drop_losses_before(self, day: date) -> list[date]: ...  # noqa: D102
@@ -116,6 +118,7 @@ class Applier:
         self._state = State()
         self._vector: tuple[Progress, ...] = ()
         self._conflicts: dict[int, int] = {}
+        self._held = Held()
 
     @property
     def conflicts(self) -> Mapping[int, int]:
@@ -131,6 +134,11 @@ class Applier:
     def state(self) -> State:
         """How far every stream is; any thread, one consistent value."""
         return self._state
+
+    @property
+    def held(self) -> Held:
+        """What the store holds, as of the last time that days were dropped; any thread."""
+        return self._held
 
     @property
     def topic_ids(self) -> Mapping[int, str]:
@@ -258,6 +266,7 @@ class Applier:
             # The ledger of losses lasts as long as the minutes they belong to.
             *self._attempt("drop", lambda: self._store.drop_losses_before(minutes)),
         ]
+        self._held = self._attempt("look up", self._store.held)
         if dropped:
             log.info("old days dropped partitions=%d", len(dropped))
         kept_days = max(FORGET_AFTER.days, retention.raw_days)
@@ -299,6 +308,7 @@ class Applier:
                 open_minutes=minutes,
             )
         quarantined = self._attempt("look up", self._store.quarantine_maxima)
+        self._held = self._attempt("look up", self._store.held)
         self._state = State(streams=streams, quarantined=quarantined)
         self._publish()
 

@@ -328,7 +328,7 @@ def _plan(
             step_s = -(-step_s // 3600) * 3600
             notes.append(f"minutes of this range are no longer kept: step is {step_s} s")
         if from_ms < kept.hours_from_ms and not request.of_all:
-            notes.append("hours of this range are no longer all kept")
+            notes.append("of the start of this range nothing is kept")
     if step_s is not None and (to_ms - from_ms) // 1000 // step_s > BUCKETS_MAX:
         raise ReportError("step", f"gives more than {BUCKETS_MAX} buckets")
     notes += _repair_notes(from_ms, to_ms, kept)

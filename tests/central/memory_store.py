@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from services.central.messages import MINUTE_MS
 from services.central.store import LossRow, QuarantineRow
+from services.central.store.retention import Held
 from services.central.store.rollups import Level
 
 HOUR_MS = 60 * MINUTE_MS
@@ -79,6 +80,9 @@ class MemoryStore:
 
     def close_hour(self, stream: int, hour_ms: int) -> bool:
         return self._close(Level.HOUR, stream, hour_ms)
+
+    def held(self) -> Held:
+        return Held(first_ms=min(self.minute_of.values(), default=0))
 
     def drop_raw_before(self, day: date) -> list[date]:
         gone = [key for key, at in self.minute_of.items() if _day(at) < day]

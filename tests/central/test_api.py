@@ -14,15 +14,17 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from services.central.api import Sources, report_router
+from services.central.api import DAY_MS, Sources, kept_by, report_router
 from services.central.app import Central
 from services.central.body_limit import BODY_BYTES
 from services.central.messages import MINUTE_MS
-from services.central.reports import Cursor, ReportRequest, totals
+from services.central.reports import Cursor, Kept, ReportRequest, totals
 from services.central.store.errors import ReportsBusy
+from services.central.store.retention import Held
 from shared.addresses import pack_address
 from shared.losses import Loss, LossReason
 from shared.machine import Machine
+from shared.settings_events import RetentionSet
 from shared.topics import FLOWS, SETTINGS
 from tests.central.centrals import URL, Place, authorized, client_of
 from tests.central.stream_messages import Datagram, Stream, cut, facts_of, log_of, send
@@ -238,7 +240,33 @@ async def test_an_answer_of_all_there_is_says_what_may_be_missing_of_it(
     async with answering(sources_of(central)) as client:
         assert (await client.get(path)).json()["notes"] == []
         notes = (await client.get(path, params={"from": "1970-01-01T00:00:00Z"})).json()["notes"]
-        assert "hours of this range are no longer all kept" in notes
+        assert "of the start of this range nothing is kept" in notes
+
+
+DAYS = RetentionSet(raw_days=7, minute_days=30, hour_days=730)
+NOW_DAY_MS = NOW_MS // DAY_MS * DAY_MS
+
+
+def days_ago(days: int) -> int:
+    return NOW_DAY_MS - days * DAY_MS
+
+
+def test_rows_are_kept_as_long_as_the_retention_says() -> None:
+    held = Held(first_ms=days_ago(800), raw_ms=days_ago(7), minutes_ms=days_ago(30))
+    kept = kept_by(DAYS, held, now_ms=NOW_MS)
+    assert kept == Kept(days_ago(7), days_ago(30), days_ago(730))
+
+
+def test_what_was_dropped_is_not_kept_when_the_retention_grows() -> None:
+    held = Held(first_ms=days_ago(30), raw_ms=days_ago(4), minutes_ms=days_ago(10))
+    kept = kept_by(DAYS, held, now_ms=NOW_MS)
+    assert kept == Kept(days_ago(4), days_ago(10), days_ago(30))
+
+
+def test_a_young_store_has_dropped_no_flow_record() -> None:
+    for held in (Held(), Held(first_ms=days_ago(2)), Held(first_ms=days_ago(7))):
+        assert kept_by(DAYS, held, now_ms=NOW_MS).raw_from_ms == 0
+    assert kept_by(DAYS, Held(first_ms=days_ago(8)), now_ms=NOW_MS).raw_from_ms == days_ago(7)
 
 
 async def test_a_report_waits_in_line_only_so_long(central: Central) -> None:

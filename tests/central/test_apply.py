@@ -531,8 +531,10 @@ def test_days_are_dropped_only_once_all_their_minutes_are_closed() -> None:
     machine.read(log_of([*cut(old), *cut(living)]))
     days = RetentionSet(4, 4, 4)
     assert machine.applier.drop_old(HOUR + 3 * DAY_MS, days) == 0
+    assert machine.applier.held.first_ms == HOUR
     machine.applier.drop_old(HOUR + 20 * DAY_MS, days)
     assert set(machine.store.rows) == set(living.rows)
+    assert machine.applier.held.first_ms == HOUR + 2 * DAY_MS
     machine.store.check_closed()
 
 

@@ -25,6 +25,7 @@ from services.central.store import (
     StoreError,
 )
 from services.central.store.flow_store import ONE_PART
+from services.central.store.retention import Held
 from services.central.store.rollups import Level
 from services.central.store.rows import encode_stream
 from shared.addresses import pack_address
@@ -272,16 +273,32 @@ def test_old_days_are_dropped_whole_and_may_come_again(store: FlowStore) -> None
         store.close_minute(1, at_ms)
         store.close_hour(1, at_ms)
 
+    first_ms = HOUR // DAY_MS * DAY_MS
+    assert store.held() == Held(first_ms)
     second = date(2023, 11, 15)
     assert store.drop_raw_before(second) == [date(2023, 11, 14)]
     assert store.drop_raw_before(second) == []
+    assert store.held() == Held(first_ms, raw_ms=first_ms + DAY_MS)
     assert store.drop_rollups_before(Level.MINUTE, second) == [date(2023, 11, 14)]
+    assert store.held() == Held(first_ms, first_ms + DAY_MS, first_ms + DAY_MS)
     kept = ask(store, "SELECT level, count() FROM rollups WHERE grouping = 0 GROUP BY 1 ORDER BY 1")
     assert kept == [(0, 1), (1, 2)]
     assert store.flow_maxima() == {1: 40}
 
     insert(store, flow_value(stream=3, at_ms=HOUR + MINUTE_MS))
     assert store.open_minutes(3, since=0) == [HOUR + MINUTE_MS]
+
+
+def test_an_empty_store_holds_nothing_and_one_without_records_tells_until_when_it_had_them(
+    store: FlowStore,
+) -> None:
+    assert store.held() == Held()
+    insert(store, flow_value(at_ms=HOUR))
+    store.close_minute(1, HOUR)
+    first_ms = HOUR // DAY_MS * DAY_MS
+    assert store.held() == Held(first_ms)
+    store.drop_raw_before(date(2023, 11, 16))
+    assert store.held() == Held(first_ms, raw_ms=first_ms + DAY_MS)
 
 
 def test_inserts_go_on_beside_the_heaviest_report(store_place: str) -> None:

@@ -16,6 +16,7 @@ from services.central.store.errors import SchemaMismatch, StoreAway, StoreError
 from services.central.store.periods import SAFE, ClosingPolicy, Measured, Periods
 from services.central.store.proof_rows import ProofRows, delete_rollups
 from services.central.store.purposes import ClientPool, Limits, WorkClient
+from services.central.store.retention import Held
 from services.central.store.rollups import Level
 from services.central.store.rows import (
     LossRow,
@@ -221,6 +222,10 @@ class FlowStore:
     def rollup_digest(self, level: Level, stream: int, starts_ms: int) -> Digest:
         """Compute the digest of the roll-up rows of a period."""
         return scrub.rollup_digest(self._scrub, level, stream, starts_ms)
+
+    def held(self) -> Held:
+        """Return since when rows are there, by the days that are."""
+        return retention.held(self._work)
 
     def drop_raw_before(self, day: date) -> list[date]:
         """Drop the raw days (UTC) before `day`; return them.
