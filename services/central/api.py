@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -28,7 +28,7 @@ from services.central.metadata.settings_tables import SettingsTables
 from services.central.progress import Progress
 from services.central.project import Projection
 from services.central.questions import LIMIT_MAX, PAGE_MAX, cursor_text, openapi, read_question
-from services.central.reports import Kept, ReportRequest, Statement
+from services.central.reports import INTERFACES_MAX, Kept, ReportRequest, Statement
 from services.central.sources import OpenStream
 from services.central.store.errors import ReportsBusy
 from services.central.store.flow_store import FlowStore
@@ -136,7 +136,8 @@ def report_router(sources: Sources) -> APIRouter:
         vector, streams = sources.vector()
         statement = reports.totals(asked, streams, sources.kept)
         sums = await sources.query(statement)
-        lost = await sources.query(reports.losses(_all_rows(asked)))
+        all_reasons = replace(asked, limit=LIMIT_MAX)
+        lost = await sources.query(reports.losses(all_reasons, by_exporter=False))
         return await _answer(
             lambda: {
                 **rows_of(sums)[0],
@@ -181,10 +182,10 @@ def report_router(sources: Sources) -> APIRouter:
         asked = question(request, "limit", from_everything=True, limit=LIMIT_MAX)
         vector, streams = sources.vector()
         statement = reports.exporters(asked, streams, sources.kept)
-        table = await sources.query(statement)
+        table = await sources.query(reports.one_more(statement))
 
         def build() -> Json:
-            answer = _report(table, statement, vector)
+            answer = _first(asked.limit, _report(table, statement, vector))
             _name_exporters(answer["rows"], sources)
             return answer
 
@@ -196,13 +197,19 @@ def report_router(sources: Sources) -> APIRouter:
         openapi_extra=openapi(*_RANGE, "limit", example=examples.INTERFACES),
     )
     async def interfaces(request: Request) -> Response:
-        asked = question(request, "limit", from_everything=True, limit=LIMIT_MAX)
+        asked = question(
+            request,
+            "limit",
+            from_everything=True,
+            limit=INTERFACES_MAX,
+            limit_max=INTERFACES_MAX,
+        )
         vector, streams = sources.vector()
         statement = reports.interfaces(asked, streams, sources.kept)
-        table = await sources.query(statement)
+        table = await sources.query(reports.one_more(statement))
 
         def build() -> Json:
-            answer = _report(table, statement, vector)
+            answer = _first(asked.limit, _report(table, statement, vector))
             _name_interfaces(answer["rows"], sources)
             return answer
 
@@ -239,12 +246,9 @@ def report_router(sources: Sources) -> APIRouter:
             if name != "exporter":
                 raise ReportError(name, "is not known of losses; only the exporter is")
         statement = reports.losses(asked)
-        table = await sources.query(statement)
+        table = await sources.query(reports.one_more(statement))
         return await _answer(
-            lambda: {
-                "rows": rows_of(table),
-                **covered(statement),
-            }
+            lambda: _first(asked.limit, {"rows": rows_of(table), **covered(statement)})
         )
 
     return router
@@ -328,6 +332,14 @@ def _report(table: pa.Table, statement: Statement, vector: Sequence[Progress]) -
     }
 
 
+def _first(limit: int, answer: Json) -> Json:
+    """Leave out the rows beyond `limit`, and say so."""
+    if len(answer["rows"]) > limit:
+        del answer["rows"][limit:]
+        answer["notes"].append(f"there are more rows: these are the first {limit}")
+    return answer
+
+
 def _name_exporters(rows: Sequence[Json], sources: Sources) -> None:
     """Add what is known of each row's exporter."""
     seen: dict[str, list[SeenRow]] = {}
@@ -365,12 +377,6 @@ def _query(request: Request) -> dict[str, list[str]]:
 def _no_parameters(request: Request) -> None:
     for name in request.query_params:
         raise ReportError(name, "is no parameter here; there are none")
-
-
-def _all_rows(asked: ReportRequest) -> ReportRequest:
-    return ReportRequest(
-        from_ms=asked.from_ms, to_ms=asked.to_ms, limit=LIMIT_MAX, filters=asked.filters
-    )
 
 
 def _places(table: pa.Table) -> list[tuple[int, int, int]]:

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from services.central.filters import BY, RAW_COLUMNS, Condition, Parameters, ReportError, condition
@@ -13,6 +13,8 @@ from services.central.store.rollups import DIMENSIONS, SUMS, GroupingSet, coveri
 from shared.flow_record import COLUMNS
 
 LIMIT_MAX: Final = 10_000
+INTERFACES_MAX: Final = 50_000
+"""Every interface of a large network is one answer."""
 PAGE_MAX: Final = 1_000
 BUCKETS_MAX: Final = 10_000
 POINTS_MAX: Final = 100_000
@@ -116,7 +118,7 @@ def interfaces(
 
     busiest: ordered by the larger of both directions, largest first, instead of by name.
     """
-    _check_limit(request.limit, LIMIT_MAX)
+    _check_limit(request.limit, INTERFACES_MAX)
     conditions = _conditions(request.filters)
     # Where only raw rows answer one direction, they answer both: else their ranges would differ.
     is_raw = None in [_grouping_set(columns, conditions) for columns in _WAYS.values()]
@@ -166,8 +168,11 @@ def timeseries(request: ReportRequest, streams: OpenStreams, kept: Kept = Kept()
     )
 
 
-def losses(request: ReportRequest) -> Statement:
-    """Return what was lost by exporter and reason; only the filter `exporter` applies."""
+def losses(request: ReportRequest, *, by_exporter: bool = True) -> Statement:
+    """Return what was lost by exporter and reason; only the filter `exporter` applies.
+
+    by_exporter: False sums all exporters up, of which there may be more than the limit.
+    """
     from_ms, to_ms, notes = _minutes_of(request)
     _check_limit(request.limit, LIMIT_MAX)
     conditions = _conditions({k: v for k, v in request.filters.items() if k == "exporter"})
@@ -181,12 +186,20 @@ def losses(request: ReportRequest) -> Statement:
     for each in conditions:
         parameters.update(each.parameters)
         tests.append(each.sql({"exporter": "exporter"}))
+    keys = "exporter, reason" if by_exporter else "reason"
     sql = (
-        "SELECT exporter, reason, sum(losses.datagrams) AS datagrams, sum(losses.flows) AS flows "
+        f"SELECT {keys}, sum(losses.datagrams) AS datagrams, sum(losses.flows) AS flows "
         f"FROM losses WHERE {' AND '.join(tests)} "
-        "GROUP BY exporter, reason ORDER BY exporter, reason LIMIT {limit:UInt32}"
+        f"GROUP BY {keys} ORDER BY {keys} LIMIT {{limit:UInt32}}"
     )
     return Statement(sql, parameters, from_ms, to_ms, "raw", tuple(notes))
+
+
+def one_more(statement: Statement) -> Statement:
+    """Return `statement` for a row beyond its limit, which tells that there are more."""
+    limit = statement.parameters["limit"]
+    assert isinstance(limit, int)
+    return replace(statement, parameters={**statement.parameters, "limit": limit + 1})
 
 
 @dataclass(frozen=True, slots=True)

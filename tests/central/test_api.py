@@ -243,6 +243,23 @@ async def test_an_answer_of_all_there_is_says_what_may_be_missing_of_it(
         assert "of the start of this range nothing is kept" in notes
 
 
+@pytest.mark.parametrize(("path", "rows"), [("exporters", 1), ("interfaces", 2), ("losses", 1)])
+async def test_a_list_that_ends_at_its_limit_says_so_where_there_is_more(
+    client: httpx.AsyncClient, path: str, rows: int
+) -> None:
+    whole = (await client.get(f"/api/v1/{path}", params={"limit": str(rows)})).json()
+    assert (len(whole["rows"]), whole["notes"]) == (rows, [])
+    cut = (await client.get(f"/api/v1/{path}", params={"limit": "1"})).json()
+    assert cut["rows"] == whole["rows"][:1]
+    assert cut["notes"] == ["there are more rows: these are the first 1"][: rows - 1]
+
+
+async def test_every_interface_of_a_large_network_is_one_answer(client: httpx.AsyncClient) -> None:
+    for limit, status in (("50000", 200), ("50001", 400)):
+        answer = await client.get("/api/v1/interfaces", params={"limit": limit})
+        assert answer.status_code == status
+
+
 DAYS = RetentionSet(raw_days=7, minute_days=30, hour_days=730)
 NOW_DAY_MS = NOW_MS // DAY_MS * DAY_MS
 

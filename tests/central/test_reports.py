@@ -13,7 +13,8 @@ from services.central import reports
 from services.central.filters import BY, FILTERS, RAW_COLUMNS, ReportError
 from services.central.reports import LATEST_MS, Cursor, Kept, ReportRequest
 from services.central.sources import OpenStreams
-from services.central.store import FlowStore
+from services.central.store import FlowStore, LossRow
+from shared.losses import LossReason
 from tests.central.flow_values import DAY_MS, HOUR, HOUR_MS, MINUTE_MS, ask
 from tests.central.report_answers import RAW_SUMS, WHOLE, answer, fill, raw_totals
 
@@ -183,6 +184,30 @@ def test_both_directions_of_interfaces_cover_one_range_and_say_what_is_dropped(
     assert sum(row["out_flows"] for row in rows) == flows
 
     assert reports.interfaces(request, streams).source == "rollups"
+
+
+def test_losses_of_more_exporters_than_a_report_may_list_are_summed_whole(
+    store: FlowStore,
+) -> None:
+    many = reports.LIMIT_MAX + 1
+    row = LossRow(
+        stream=9,
+        first=1,
+        last=1,
+        minute_ms=HOUR,
+        exporter=bytes(16),
+        reason=LossReason.TEMPLATE_MISSING,
+        datagrams=1,
+        flows=2,
+    )
+    rows = [replace(row, exporter=number.to_bytes(16, "big")) for number in range(many)]
+    store.insert_losses(rows, token="many")
+
+    listed = answer(store, reports.losses(WHOLE))
+    assert len(listed) == reports.LIMIT_MAX
+    assert len(answer(store, reports.one_more(reports.losses(WHOLE)))) == many
+    (summed,) = answer(store, reports.losses(WHOLE, by_exporter=False))
+    assert (summed["datagrams"], summed["flows"]) == (many, 2 * many)
 
 
 def pages(store: FlowStore, request: ReportRequest) -> list[list[dict[str, Any]]]:
