@@ -320,6 +320,7 @@ def open_central(
         clocks=Clocks(now_ms, lambda: time.clock_gettime(time.CLOCK_BOOTTIME)),
         health=health,
         metrics=metrics.roles,
+        data_dir=data_dir,
     )
     drills = DrillsLog(
         brokers,

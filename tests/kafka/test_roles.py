@@ -4,18 +4,29 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from services.central.app import now_ms
+from services.central.roles.committed import Committed
 from services.central.roles.duties import RolesTopics
 from services.central.roles.metrics import RolesMetrics
-from services.central.roles.outbox import Delivered, Notice, decode_item
+from services.central.roles.outbox import (
+    Alive,
+    Delivered,
+    Item,
+    Notice,
+    OutboxState,
+    decode_item,
+    encode_item,
+    key_of,
+)
 from services.central.roles.part import RolesPart
 from services.central.roles.role import Clocks, NotPrimary, Progress
 from shared.health import Health
-from shared.kafka import Brokers, Looks, Reader, partition_facts
+from shared.kafka import Brokers, FencedProducer, Looks, Reader, partition_facts
 from shared.roles.fold import Folded
 from shared.roles.history import problems, read_entry
 from shared.roles.records import DeathNotice, SwitchoverRequest
@@ -172,6 +183,64 @@ async def test_the_role_moves(cluster: Cluster, way: str) -> None:
     items = [decode_item(value) for value in await cluster.committed(cluster.topics.outbox)]
     keys = [(type(item), item.key) for item in items if isinstance(item, Notice | Delivered)]
     assert len(keys) == len(set(keys)) == 3
+
+
+@contextlib.asynccontextmanager
+async def reading(
+    broker: str, topics: RolesTopics, data_dir: Path, *, at_ms: int
+) -> AsyncIterator[Committed]:
+    """What a central has read that starts at `at_ms`."""
+    looks = Looks(Brokers(broker), client_id="c")
+    committed = Committed(
+        Brokers(broker),
+        looks,
+        client_id="c",
+        topics=topics,
+        wall_ms=lambda: at_ms,
+        data_dir=data_dir,
+    )
+    task = asyncio.create_task(committed.run())
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            await committed.read_to_ends()
+        yield committed
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        await looks.stop()
+
+
+async def test_a_notice_that_waits_for_days_outlives_a_restart(
+    broker: str, make_topic: Callable[..., Topic], tmp_path: Path
+) -> None:
+    day_ms = 86_400_000
+    topics, decided_ms = own_roles(make_topic), now_ms()
+    stamp = {"generation": 1, "epoch": 1, "decided_ms": decided_ms}
+    waits = Notice(**stamp, key="a", text="about a")
+
+    async def commit(item: Item) -> None:
+        producer = FencedProducer(Brokers(broker), client_id="p", transactional_id="p")
+        await producer.start()
+        try:
+            await producer.commit([Outgoing(topics.outbox.name, key_of(item), encode_item(item))])
+        finally:
+            await producer.stop()
+
+    await commit(waits)
+    for days in (3, 5):
+        at_ms = decided_ms + days * day_ms
+        async with reading(broker, topics, tmp_path, at_ms=at_ms) as committed:
+            assert committed.outbox.waiting == {"a": waits}
+            await commit(Alive(generation=1, epoch=1, decided_ms=at_ms))
+            await committed.read_to_ends()
+    await commit(Delivered(**stamp, key="a"))
+    async with reading(broker, topics, tmp_path, at_ms=decided_ms + 6 * day_ms) as committed:
+        assert not committed.outbox.waiting
+        await commit(Alive(generation=1, epoch=1, decided_ms=decided_ms + 6 * day_ms))
+        await committed.read_to_ends()
+    async with reading(broker, topics, tmp_path, at_ms=decided_ms + 7 * day_ms) as committed:
+        # A day is all that is read again.
+        assert committed.outbox == OutboxState()
 
 
 async def test_history_is_one_chain_with_every_decision(cluster: Cluster) -> None:

@@ -54,7 +54,8 @@ def kafka(monkeypatch: pytest.MonkeyPatch) -> Kafka:
 async def test_one_client_answers_until_it_is_stopped(kafka: Kafka) -> None:
     looks = Looks(Brokers("127.0.0.1:1"), client_id="a")
     await looks.stop()
-    assert await asyncio.gather(looks.facts("flows"), looks.facts("settings")) == [FACTS, FACTS]
+    flows, settings = await asyncio.gather(looks.facts("flows"), looks.facts("settings"))
+    assert flows == settings == FACTS
     assert await looks.facts("flows") == FACTS
     assert kafka.closed == [False]
     await looks.stop()

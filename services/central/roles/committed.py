@@ -4,10 +4,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from services.central.roles.duties import RolesTopics
 from services.central.roles.outbox import OutboxError, OutboxState, decode_item, evolve
+from services.central.roles.outbox_since import OutboxSince
 from shared.follow import Follower
 from shared.kafka import Brokers, Looks, Record
 from shared.roles.cluster import ClusterRoles, decode_roles, newer
@@ -24,7 +26,6 @@ from shared.topics import Topic
 
 log = logging.getLogger(__name__)
 
-OUTBOX_KEPT_MS: Final = 24 * 3600 * 1000
 TAKEOVERS_KEPT: Final = 1_000
 
 
@@ -39,12 +40,14 @@ class Committed:
         client_id: str,
         topics: RolesTopics,
         wall_ms: Callable[[], int],
+        data_dir: Path | None = None,
     ) -> None:
-        """Build without connecting. wall_ms: UTC."""
+        """Build without connecting. wall_ms: UTC. data_dir: as of `OutboxSince`."""
         self._brokers = brokers
         self._looks = looks
         self._client_id = client_id
         self.outbox = OutboxState()
+        self._since = since = OutboxSince(data_dir)
         self.tail = Tail()
         self.takeovers: deque[Takeover] = deque(maxlen=TAKEOVERS_KEPT)
         self.written: ClusterRoles | None = None
@@ -57,7 +60,7 @@ class Committed:
                 topics.outbox,
                 self._take_item,
                 begin=self._begin_outbox,
-                since_ms=lambda: wall_ms() - OUTBOX_KEPT_MS,
+                since_ms=lambda: since.since_ms(wall_ms()),
             ),
         }
 
@@ -93,9 +96,12 @@ class Committed:
 
     def _take_item(self, read: Record) -> None:
         try:
-            self.outbox = evolve(self.outbox, decode_item(read.value))
+            item = decode_item(read.value)
         except OutboxError as error:
             log.error("item of the outbox refused error=%s", error)
+            return
+        self.outbox = evolve(self.outbox, item)
+        self._since.note(self.outbox, item)
 
     def _begin_outbox(self) -> None:
         self.outbox = OutboxState()

@@ -7,6 +7,7 @@ waits for any of this.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 from services.central.roles.committed import Committed
@@ -56,19 +57,20 @@ class RolesPart:
         clocks: Clocks,
         health: Health,
         metrics: RolesMetrics,
+        data_dir: Path | None = None,
     ) -> None:
         """Build without connecting.
 
         boot_id: of the first incarnation; one at random when empty. told_brokers: all brokers, for
         `ha.roles`; empty for those that this central began with. url: where this central's API
         answers. copies_only: it is not to be chosen. catch_up: returns once everything is applied
-        that stood in the logs when it was called.
+        that stood in the logs when it was called. data_dir: as of `OutboxSince`.
         """
         self._progress = progress
         self._metrics = metrics
         self.role = role = Role(node, boot_id=boot_id, clocks=clocks)
         self.committed = Committed(
-            brokers, looks, client_id=node, topics=topics, wall_ms=clocks.wall_ms
+            brokers, looks, client_id=node, topics=topics, wall_ms=clocks.wall_ms, data_dir=data_dir
         )
         self._notes = LogNotes()
         client_id, log_topic = f"{node}-ha", topics.log.name
