@@ -234,8 +234,8 @@ class Cursor:
 def flows(request: ReportRequest, cursor: Cursor | None = None, kept: Kept = Kept()) -> Statement:
     """Return a page of raw flow records, newest first, with every column of the flow record.
 
-    The order is by time, stream and datagram; the rows of one datagram by their hash, which is
-    made only for the few datagrams of the page.
+    The order is by time, stream and datagram; the rows of one datagram by their hash. Where the
+    page ends is found by those columns alone: whole rows are read, and hashed, only from there on.
     """
     from_ms, to_ms, notes = _minutes_of(request)
     _check_limit(request.limit, PAGE_MAX)
@@ -266,9 +266,14 @@ def flows(request: ReportRequest, cursor: Cursor | None = None, kept: Kept = Kep
         tests.append(each.sql(RAW_COLUMNS))
     names = ", ".join(column.name for column in COLUMNS)
     order = "received_at DESC, stream DESC, datagram DESC"
+    place, where = "received_at, stream, datagram", " AND ".join(tests)
+    # Not WITH TIES over whole rows: the engine then sorts every row of the range.
+    last = f"SELECT {place} FROM flows WHERE {where} ORDER BY {order} LIMIT {{fetched:UInt32}}"
+    # The first test lets the engine skip what is older; a tuple's does not.
     sql = (
-        f"SELECT {names} FROM (SELECT {names} FROM flows WHERE {' AND '.join(tests)} "
-        f"ORDER BY {order} LIMIT {{fetched:UInt32}} WITH TIES) "
+        f"WITH (SELECT min(({place})) FROM ({last})) AS page_end "
+        f"SELECT {names} FROM flows WHERE {where} "
+        f"AND received_at >= page_end.1 AND ({place}) >= page_end "
         f"ORDER BY {order}, cityHash64({names}) LIMIT {{limit:UInt32}} OFFSET {{given:UInt32}}"
     )
     return Statement(sql, parameters, from_ms, to_ms, "raw", tuple(notes))

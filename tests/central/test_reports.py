@@ -14,6 +14,7 @@ from services.central.filters import BY, FILTERS, RAW_COLUMNS, ReportError
 from services.central.reports import LATEST_MS, Cursor, Kept, ReportRequest
 from services.central.sources import OpenStreams
 from services.central.store import FlowStore, LossRow
+from shared.flow_record import COLUMNS
 from shared.losses import LossReason
 from tests.central.flow_values import DAY_MS, HOUR, HOUR_MS, MINUTE_MS, ask
 from tests.central.report_answers import RAW_SUMS, WHOLE, answer, fill, raw_totals
@@ -242,6 +243,29 @@ def test_pages_of_flows_hold_every_row_once(
     key = ("datagram", "stream", "src_addr", "dst_addr", "bytes")
     hashes = {tuple(row[name] for name in key) for row in rows}
     assert len(hashes) == len(rows)
+
+
+@pytest.mark.parametrize("limit", [7, 10, 13, 1000])
+@pytest.mark.parametrize("filters", [{}, {"exporter": ["0.0.0.2"]}, {"in_if": ["77"]}], ids=str)
+def test_pages_are_the_whole_list_in_its_order_also_across_one_datagram(
+    store: FlowStore, streams: OpenStreams, limit: int, filters: dict[str, list[str]]
+) -> None:
+    # Ten rows to a datagram, of which some share the instant: most pages end between two of one.
+    request = replace(
+        WHOLE, from_ms=HOUR + 2 * MINUTE_MS, to_ms=HOUR + 3 * MINUTE_MS, filters=filters
+    )
+    test = {(): "1", ("exporter",): "exporter = toIPv6('::ffff:0.0.0.2')", ("in_if",): "in_if = 77"}
+    names = ", ".join(column.name for column in COLUMNS)
+    whole = store.query_arrow(
+        f"SELECT {names} FROM flows WHERE {test[tuple(filters)]} "
+        f"AND received_at >= toDateTime({request.from_ms // 1000}, 'UTC') "
+        f"AND received_at < toDateTime({request.to_ms // 1000}, 'UTC') "
+        f"ORDER BY received_at DESC, stream DESC, datagram DESC, cityHash64({names})",
+        {},
+    ).to_pylist()
+    found = pages(store, replace(request, limit=limit))
+    assert [row for page in found for row in page] == whole
+    assert {len(page) for page in found[:-1]} <= {limit}
 
 
 def test_a_range_off_the_minutes_is_widened_and_says_so() -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from services.central import reports
+from services.central.reports import ReportRequest
 from services.central.store import (
     FlowStore,
     Limits,
@@ -29,6 +31,7 @@ from services.central.store.retention import Held
 from services.central.store.rollups import Level
 from services.central.store.rows import encode_stream
 from shared.addresses import pack_address
+from shared.flow_record import COLUMNS
 from tests.central import insert_until_killed
 from tests.central.flow_values import (
     DAY_MS,
@@ -299,6 +302,24 @@ def test_an_empty_store_holds_nothing_and_one_without_records_tells_until_when_i
     assert store.held() == Held(first_ms)
     store.drop_raw_before(date(2023, 11, 16))
     assert store.held() == Held(first_ms, raw_ms=first_ms + DAY_MS)
+
+
+def test_a_page_of_flows_takes_no_memory_for_the_rest_of_its_range(store_place: str) -> None:
+    store = FlowStore.open(store_place, limits=Limits(memory_bytes=60_000_000, threads=1))
+    store.migrate()
+    rows = 40_000
+    insert(store, *(flow_value(first=1 + n * rows, datagrams=rows, per_datagram=1, at_ms=HOUR + n)
+                    for n in range(10)))  # fmt: skip
+    request = ReportRequest(from_ms=HOUR, to_ms=HOUR + MINUTE_MS, limit=100)
+    page = reports.flows(request)
+    assert store.query_arrow(page.sql, page.parameters).num_rows == 100
+
+    # All columns of these rows are more than a report may have.
+    names = ", ".join(column.name for column in COLUMNS)
+    order = "received_at DESC, stream DESC, datagram DESC"
+    with pytest.raises(QueryRefused):
+        ask(store, f"SELECT {names} FROM flows ORDER BY {order} LIMIT 100 WITH TIES")
+    store.close()
 
 
 def test_inserts_go_on_beside_the_heaviest_report(store_place: str) -> None:
