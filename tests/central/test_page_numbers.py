@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
 
 import pytest
 
@@ -17,7 +16,6 @@ from services.central.pages.stats_panel import StatsPanel
 from services.central.pages.top_panel import TopPanel
 from services.central.pages.traffic_panel import TrafficPanel
 from services.central.reports import Kept, ReportRequest, totals
-from services.central.store.rollups import Level
 from shared.settings_events import RetentionSet
 from shared.topics import FLOWS, SETTINGS
 from tests.central.centrals import Place
@@ -41,18 +39,13 @@ def central(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Central]:
     with place.opened() as opened:
         steady(opened, stream=1, from_ms=OLD_MS, to_ms=OLD_MS + HOUR_MS, every_ms=5 * MINUTE_MS)
         steady(opened, stream=2, from_ms=MONTH_MS, to_ms=TODAY_MS, every_ms=DAY_MS)
-        opened.store.drop_raw_before(day(TODAY_MS - KEPT.raw_days * DAY_MS))
-        opened.store.drop_rollups_before(Level.MINUTE, day(TODAY_MS - KEPT.minute_days * DAY_MS))
+        opened.applier.drop_old(NOW_MS, KEPT)
         yield opened
 
 
 @pytest.fixture
 def desk(central: Central) -> Desk:
     return desk_of(central, NOW_MS, KEPT)
-
-
-def day(at_ms: int) -> date:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).date()
 
 
 def between(from_ms: int, to_ms: int) -> dict[str, str]:
