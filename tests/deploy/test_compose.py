@@ -229,6 +229,13 @@ def test_no_container_has_rights_that_it_does_not_need(name: str, service: Servi
 
 
 @pytest.mark.parametrize(("name", "service"), every_service(), ids=[n for n, _ in every_service()])
+def test_the_name_of_a_container_that_is_gone_is_asked_for_a_second_only(
+    name: str, service: Service
+) -> None:
+    assert service["dns_opt"] == ["timeout:1", "attempts:1"]
+
+
+@pytest.mark.parametrize(("name", "service"), every_service(), ids=[n for n, _ in every_service()])
 def test_nothing_is_published_but_flow_data_and_pages_on_loopback(
     name: str, service: Service
 ) -> None:
