@@ -83,7 +83,7 @@ def network_of(count: int, far_ms: Mapping[int, float] = MappingProxyType({})) -
     with ExitStack() as stack:
         try:
             network = _apart(count, far_ms, stack)
-        except (PermissionError, FileNotFoundError, subprocess.CalledProcessError) as error:
+        except (OSError, subprocess.CalledProcessError) as error:
             print(f"\n  NOBODY CAN BE CUT OFF: all machines are on loopback, as {error}")
             network = Network([Place("localhost", "127.0.0.1") for _ in range(count)], None)
         yield network
