@@ -307,8 +307,9 @@ class Applier:
                 closed_until=closed_until,
                 open_minutes=minutes,
             )
-        quarantined = self._attempt("look up", self._store.quarantine_maxima)
-        self._held = self._attempt("look up", self._store.held)
+        quarantined, self._held = self._attempt(
+            "look up", lambda: (self._store.quarantine_maxima(), self._store.held())
+        )
         self._state = State(streams=streams, quarantined=quarantined)
         self._publish()
 
