@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 from sqlalchemy.exc import DBAPIError
@@ -42,6 +42,18 @@ _POLL_S = 0.005
 
 class SettingsAway(Exception):
     """The change could not be written, or was not read back in time; it may still be made."""
+
+
+@contextlib.asynccontextmanager
+async def read_back_within(wait_s: float) -> AsyncIterator[None]:
+    """Write and read back in the block. Raises SettingsAway where that fails, or takes longer."""
+    try:
+        async with asyncio.timeout(wait_s):
+            yield
+    except TimeoutError as error:
+        raise SettingsAway(f"not read back within {wait_s:g} s") from error
+    except (KafkaAway, SendRefused) as error:
+        raise SettingsAway(str(error)) from error
 
 
 class SettingsLog:
@@ -88,15 +100,10 @@ class SettingsLog:
 
     async def change(self, event: SettingsEvent) -> None:
         """Write `event`; returns when it holds here. Raises SettingsAway."""
-        try:
-            async with asyncio.timeout(self._wait_s):
-                offset = await self._write(*encode(event))
-                async with self._read_on:
-                    await self._read_on.wait_for(lambda: self._is_read(offset))
-        except TimeoutError as error:
-            raise SettingsAway(f"not read back within {self._wait_s:g} s") from error
-        except (KafkaAway, SendRefused) as error:
-            raise SettingsAway(str(error)) from error
+        async with read_back_within(self._wait_s):
+            offset = await self._write(*encode(event))
+            async with self._read_on:
+                await self._read_on.wait_for(lambda: self._is_read(offset))
 
     async def run(self) -> None:
         """Read the topic into the tables until cancelled."""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from services.central.problems import NotNow
-from services.central.settings import SettingsAway
+from services.central.settings import read_back_within
 from shared.drill import (
     BYTES_MAX,
     Drill,
@@ -17,7 +17,7 @@ from shared.drill import (
     encode_drill,
 )
 from shared.follow import Follower
-from shared.kafka import Brokers, KafkaAway, Record, SendRefused, Sent
+from shared.kafka import Brokers, Record, Sent
 from shared.roles.history import Entry, HistoryError, read_entry
 from shared.topics import Outgoing, Topic
 
@@ -90,17 +90,8 @@ class DrillsLog:
         value = encode_drill(drill)
         if len(value) > BYTES_MAX:
             raise DrillError(f"a drill of more than {BYTES_MAX} bytes")
-        try:
-            async with asyncio.timeout(self._wait_s):
-                await self._note(drill, value)
-        except TimeoutError as error:
-            raise SettingsAway(f"not read back within {self._wait_s:g} s") from error
-        except (KafkaAway, SendRefused) as error:
-            raise SettingsAway(str(error)) from error
-
-    async def _note(self, drill: Drill, value: bytes) -> None:
         # Two must not both read that none runs.
-        async with self._one_at_a_time:
+        async with read_back_within(self._wait_s), self._one_at_a_time:
             known = self.known()
             if problem := begin_problem(known, drill, self._now_ms()):
                 raise NotNow(problem)
