@@ -138,7 +138,7 @@ def foreign_origin(method: str, headers: Mapping[str, str], *, by_cookie: bool) 
         return ""
     origin = headers.get("origin")
     if origin is not None:
-        if origin.lower().partition("://")[2] != headers.get("host", "").lower():
+        if not is_of_host(origin, headers.get("host", "")):
             return f"a change from a page of {origin[:100]} is refused"
         return ""
     site = headers.get("sec-fetch-site")
@@ -147,6 +147,11 @@ def foreign_origin(method: str, headers: Mapping[str, str], *, by_cookie: bool) 
     if by_cookie and site != "same-origin":
         return "a change by a session must come from a page of this server"
     return ""
+
+
+def is_of_host(origin: str, host: str) -> bool:
+    """Whether a page of `origin` came from `host`; behind TLS the scheme here is another one."""
+    return origin.lower().partition("://")[2] == host.lower()
 
 
 def is_loopback(host: str) -> bool:

@@ -128,7 +128,7 @@ class AuditLog:
         key = (audited.what, audited.facts)
         if key in self._once or any((each.what, each.facts) == key for each in self.entries):
             return True
-        if not await self._writer.note(audited):
+        if not await self.attempt(audited):
             return False
         self._once.add(key)
         return True

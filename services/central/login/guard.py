@@ -71,8 +71,7 @@ class Guarded:
         if not is_granted(need, who, is_reading_open=is_open):
             self._metrics.refused.labels("login" if who.kind is Kind.NOBODY else "rights").inc()
             if who.kind is not Kind.NOBODY and is_recorded(method, scope["path"]):
-                refused = self._audit.record_of(Asked(who, scope), HTTPStatus.FORBIDDEN)
-                self._audit.note_soon(refused)
+                await self._note(Asked(who, scope), HTTPStatus.FORBIDDEN)
             await self._refuse(asked, who, scope, receive, send)
             return
         # With the cluster's token it holds for ever.

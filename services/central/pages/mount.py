@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 from starlette.types import Scope
 
+from services.central.login.access import is_of_host
 from services.central.pages.administration_page import administration_page
 from services.central.pages.desk import Desk
 from services.central.pages.exporter_page import exporter_page
@@ -74,12 +75,9 @@ def accept_origins(*, of_others: bool = False) -> None:
 
 
 def _is_own(origin: str | None, environ: Mapping[str, Any]) -> bool:
-    """Whether a connection comes from a page of this server. environ: as of WSGI.
-
-    By the host alone, as for changes: behind TLS the scheme of the socket is another one.
-    """
+    """Whether a connection comes from a page of this server, as for changes. environ: of WSGI."""
     host = str(environ.get("HTTP_HOST", ""))
-    return bool(host) and (origin or "").lower().partition("://")[2] == host.lower()
+    return bool(host) and is_of_host(origin or "", host)
 
 
 class PagesOnly(Mount):
