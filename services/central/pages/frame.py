@@ -12,15 +12,13 @@ from functools import partial
 from fastapi import Request
 from nicegui import Client, background_tasks, ui
 from nicegui.events import GenericEventArguments
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services.central import reports
 from services.central.filters import ReportError
 from services.central.login.access import Kind
 from services.central.login.guard import who_asks
 from services.central.pages.covering import covered, is_of_records, records_note
-from services.central.pages.desk import Answer, Desk, Facts, is_slow
+from services.central.pages.desk import DATABASE_ERRORS, Answer, Desk, Facts, is_slow
 from services.central.pages.elements import HeaderElement, StripElement
 from services.central.pages.export_target import export_target
 from services.central.pages.header import Crumb, header
@@ -268,7 +266,7 @@ def trouble(error: Exception) -> str:
             return "This question is too large for this central: choose a shorter range."
         case StoreError():
             return "The store does not answer right now."
-        case DBAPIError() | PoolTimeout():
+        case _ if isinstance(error, DATABASE_ERRORS):
             return "The metadata database does not answer."
         case _:
             log.error("a page cannot show what it asked", exc_info=error)
