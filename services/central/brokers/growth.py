@@ -326,21 +326,14 @@ def _near(facts: Facts, wish: Wish) -> frozenset[int]:
 def _apart_order(copies: Copies, wish: Wish, near: Collection[int]) -> list[int]:
     others = [number for number in copies.replicas if number != wish.home]
     others.sort(key=lambda number: number not in wish.spare)
-    groups = (
-        [each for each in others if each in near],
-        [each for each in others if each not in near],
-    )
-    if copies.topic not in APART:
+    order: list[int] = []
+    for is_near in (True, False):
+        group = [number for number in others if (number in near) is is_near]
         # One machine alone should not lead it all.
-        groups = _turned(groups[0], copies.partition), _turned(groups[1], copies.partition)
-    order = [*groups[0], *groups[1]]
+        turn = 0 if copies.topic in APART else copies.partition % max(1, len(group))
+        order += group[turn:] + group[:turn]
     order.sort(key=lambda number: number not in copies.in_sync)
     return [*order, *(number for number in copies.replicas if number == wish.home)]
-
-
-def _turned(numbers: list[int], by: int) -> list[int]:
-    turn = by % max(1, len(numbers))
-    return numbers[turn:] + numbers[:turn]
 
 
 def _move(copies: Copies, replicas: Iterable[int]) -> Move:
