@@ -447,6 +447,22 @@ def _watch(
     metrics.registry.register(FreshnessCollector(lambda: applier.state.streams.values()))
 
 
+def sources_of(central: Central) -> Sources:
+    """Return what `central` answers reports from."""
+    return Sources(
+        store=central.store,
+        database=central.database,
+        settings=central.settings_tables,
+        applier=central.applier,
+        projection=central.projection,
+        reports=central.reports,
+        line=asyncio.Semaphore(central.config.report_clients),
+        retention=central.retention,
+        now_ms=now_ms,
+        repairs=central.proof.spans_under_repair,
+    )
+
+
 def create_app(central: Central, *, pages: bool = False) -> FastAPI:
     """Return the HTTP side of `central`; it runs no loop.
 
@@ -465,18 +481,7 @@ def create_app(central: Central, *, pages: bool = False) -> FastAPI:
     central.login.guard(app)
     app.add_middleware(HttpMetrics, histogram=central.metrics.http)
     central.login.protect(app, lambda: member_urls(central.roles))
-    sources = Sources(
-        store=central.store,
-        database=central.database,
-        settings=central.settings_tables,
-        applier=central.applier,
-        projection=central.projection,
-        reports=central.reports,
-        line=asyncio.Semaphore(central.config.report_clients),
-        retention=central.retention,
-        now_ms=now_ms,
-        repairs=central.proof.spans_under_repair,
-    )
+    sources = sources_of(central)
     app.include_router(report_router(sources))
     app.include_router(state_router(sources))
     app.include_router(collectors_router(central.collectors, now_ms))

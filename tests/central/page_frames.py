@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,8 +13,7 @@ from nicegui.element import Element
 from nicegui.page import page
 from sqlalchemy.orm import Session
 
-from services.central.api import Sources
-from services.central.app import Central
+from services.central.app import Central, sources_of
 from services.central.metadata.models import ExporterSeenRow
 from services.central.pages.desk import Desk
 from services.central.pages.frame import Frame
@@ -47,13 +47,8 @@ def steady(central: Central, *, stream: int, from_ms: int, to_ms: int, every_ms:
 
 def desk_of(central: Central, now_ms: int, retention: RetentionSet) -> Desk:
     """Return what pages of `central` ask."""
-    sources = Sources(
-        store=central.store,
-        database=central.database,
-        settings=central.settings_tables,
-        applier=central.applier,
-        projection=central.projection,
-        reports=central.reports,
+    sources = replace(
+        sources_of(central),
         line=asyncio.Semaphore(2),
         retention=lambda: retention,
         now_ms=lambda: now_ms,

@@ -15,7 +15,7 @@ import pytest
 from fastapi import FastAPI
 
 from services.central.api import DAY_MS, Sources, kept_by, report_router
-from services.central.app import Central
+from services.central.app import Central, sources_of
 from services.central.body_limit import BODY_BYTES
 from services.central.messages import MINUTE_MS
 from services.central.reports import Cursor, Kept, ReportRequest, totals
@@ -204,19 +204,10 @@ async def test_a_large_body_is_not_read_whole(client: httpx.AsyncClient) -> None
     assert read <= 2 * BODY_BYTES
 
 
-def sources_of(central: Central) -> Sources:
+def hurried(central: Central) -> Sources:
     """What the API answers from, with room for one report and little patience."""
-    return Sources(
-        store=central.store,
-        database=central.database,
-        settings=central.settings_tables,
-        applier=central.applier,
-        projection=central.projection,
-        reports=central.reports,
-        line=asyncio.Semaphore(1),
-        retention=central.retention,
-        now_ms=lambda: NOW_MS,
-        wait_s=0.01,
+    return replace(
+        sources_of(central), line=asyncio.Semaphore(1), now_ms=lambda: NOW_MS, wait_s=0.01
     )
 
 
@@ -234,10 +225,10 @@ async def test_an_answer_of_all_there_is_says_what_may_be_missing_of_it(
     central: Central, path: str
 ) -> None:
     under_repair = (NOW_MS - 2 * MINUTE_MS, NOW_MS - MINUTE_MS)
-    async with answering(replace(sources_of(central), repairs=lambda: [under_repair])) as client:
+    async with answering(replace(hurried(central), repairs=lambda: [under_repair])) as client:
         (note,) = (await client.get(path)).json()["notes"]
         assert "is under repair" in note
-    async with answering(sources_of(central)) as client:
+    async with answering(hurried(central)) as client:
         assert (await client.get(path)).json()["notes"] == []
         notes = (await client.get(path, params={"from": "1970-01-01T00:00:00Z"})).json()["notes"]
         assert "of the start of this range nothing is kept" in notes
@@ -287,7 +278,7 @@ def test_a_young_store_has_dropped_no_flow_record() -> None:
 
 
 async def test_a_report_waits_in_line_only_so_long(central: Central) -> None:
-    sources = sources_of(central)
+    sources = hurried(central)
     statement = totals(ReportRequest(from_ms=0, to_ms=NOW_MS), [])
     assert (await sources.query(statement)).num_rows == 1
     async with sources.line:
