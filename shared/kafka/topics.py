@@ -7,7 +7,7 @@ client is experimental, and of no help while a cluster is starting: requests are
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ from shared.kafka.errors import (
     unbroken,
 )
 from shared.kafka.membership_requests import ClusterRequest
-from shared.kafka.metadata import MetadataRequest
+from shared.kafka.metadata import FoundTopic, MetadataRequest
 from shared.kafka.silence import watchful
 from shared.topics import Topic
 
@@ -105,8 +105,12 @@ async def oldest_ms(
         async with open_client(brokers, "steadflow-oldest") as client:
             found: dict[int, int] = {}
             for leader, partitions in (await _ask_leaders(client, topic))[1].items():
-                first = await _found(client, leader, topic, partitions, 0)
-                found |= {number: at_ms for number, (at_ms, _offset) in first.items() if at_ms >= 0}
+                first = await _found(client, leader, {topic: partitions}, 0)
+                found |= {
+                    number: at_ms
+                    for (_topic, number), (at_ms, _offset) in first.items()
+                    if at_ms >= 0
+                }
             return found
 
     return await _asked(ask, patience_s)
@@ -197,14 +201,20 @@ async def _ask_leaders(client: AIOKafkaClient, topic: str) -> tuple[str, dict[in
     """Return the topic's id and the partitions of each leader; none when there is no topic."""
     metadata = await client.send(client.get_random_node(), MetadataRequest(topic))
     (found,) = metadata.found()
+    leaders = _leaders(found)
+    return str(uuid.UUID(bytes=found.topic_id)) if leaders else "", leaders
+
+
+def _leaders(found: FoundTopic) -> dict[int, list[int]]:
+    """Return the partitions of each leader; none when there is no such topic."""
     leaders: dict[int, list[int]] = {}
     if found.error_code == kafka_errors.UnknownTopicOrPartitionError.errno:
-        return "", leaders
+        return leaders
     _raise_for(found.error_code)
     for partition in found.partitions:
         _raise_for(partition.error_code)
         leaders.setdefault(partition.leader, []).append(partition.partition)
-    return str(uuid.UUID(bytes=found.topic_id)), leaders
+    return leaders
 
 
 async def ask_facts(client: AIOKafkaClient, topic: str) -> list[PartitionFacts]:
@@ -231,47 +241,41 @@ async def ask_ends(client: AIOKafkaClient, topics: Sequence[str]) -> dict[str, d
     """
     metadata = await client.send(client.get_random_node(), MetadataRequest(*topics))
     ends: dict[str, dict[int, int]] = {topic: {} for topic in topics}
-    asked: dict[int, dict[str, list[tuple[int, int]]]] = {}
+    asked: dict[int, dict[str, list[int]]] = {}
     for found in metadata.found():
-        if found.error_code == kafka_errors.UnknownTopicOrPartitionError.errno:
-            continue
-        _raise_for(found.error_code)
-        for each in found.partitions:
-            _raise_for(each.error_code)
-            of_topic = asked.setdefault(each.leader, {}).setdefault(found.name, [])
-            of_topic.append((each.partition, OffsetResetStrategy.LATEST))
+        for leader, partitions in _leaders(found).items():
+            asked.setdefault(leader, {})[found.name] = partitions
+    latest = OffsetResetStrategy.LATEST
     answers = await asyncio.gather(
-        *(
-            client.send(leader, OffsetRequest(-1, 0, list(of_leader.items())))
-            for leader, of_leader in asked.items()
-        )
+        *(_found(client, leader, of_leader, latest) for leader, of_leader in asked.items())
     )
     for answer in answers:
-        for topic, parts in answer.topics:
-            for partition, error_code, _timestamp, offset in parts:
-                _raise_for(error_code)
-                ends[topic][partition] = offset
+        for (topic, partition), (_timestamp, offset) in answer.items():
+            ends[topic][partition] = offset
     return ends
 
 
 async def _offsets(
     client: AIOKafkaClient, leader: int, topic: str, partitions: list[int], which: int
 ) -> dict[int, int]:
-    found = await _found(client, leader, topic, partitions, which)
-    return {partition: offset for partition, (_timestamp, offset) in found.items()}
+    found = await _found(client, leader, {topic: partitions}, which)
+    return {partition: offset for (_topic, partition), (_timestamp, offset) in found.items()}
 
 
 async def _found(
-    client: AIOKafkaClient, leader: int, topic: str, partitions: list[int], which: int
-) -> dict[int, tuple[int, int]]:
-    """Return timestamp and offset by partition. which: a strategy, or since when, UTC, ms."""
-    asked = [(topic, [(partition, which) for partition in partitions])]
+    client: AIOKafkaClient, leader: int, led: Mapping[str, Sequence[int]], which: int
+) -> dict[tuple[str, int], tuple[int, int]]:
+    """Return timestamp and offset by topic and partition. led: partitions by topic.
+
+    which: a strategy, or since when, UTC, ms.
+    """
+    asked = [(topic, [(number, which) for number in numbers]) for topic, numbers in led.items()]
     answer = await client.send(leader, OffsetRequest(-1, 0, asked))
-    found: dict[int, tuple[int, int]] = {}
-    for _, parts in answer.topics:
+    found: dict[tuple[str, int], tuple[int, int]] = {}
+    for topic, parts in answer.topics:
         for partition, error_code, timestamp, offset in parts:
             _raise_for(error_code)
-            found[partition] = timestamp, offset
+            found[topic, partition] = timestamp, offset
     return found
 
 
